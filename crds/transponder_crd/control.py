@@ -1,0 +1,189 @@
+"""The messages on a relay's control port: the whole desired state in, reports out.
+
+`PUT /desired` takes a DesiredRelay and answers 204; `GET /observed` streams RelayReport as one JSON object a line (one
+at once, one on each transition, one at least every `HEARTBEAT_SECONDS`); `POST /offer` takes an Offer and answers an
+Answer or a Refusal. Every request carries `Authorization: Bearer <token of this relay>`.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field, SecretStr, field_serializer
+
+from transponder_crd.model import Model
+from transponder_crd.resource import Sound
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class RtmpTarget(Model):
+    """One RTMP destination, parsed and composed: exactly what goes on the wire."""
+
+    tls: bool = False
+    host: str
+    port: int
+    app: SecretStr
+    """`app` of the connect command; may hold a query with secrets."""
+    tc_url: SecretStr
+    stream_name: SecretStr
+    """The name given to releaseStream, FCPublish and publish."""
+    flash_version: str
+    user: str | None = None
+    password: SecretStr | None = None
+
+    # A control message must carry what logs must not: reveal only in JSON, and only here.
+    @field_serializer("app", "tc_url", "stream_name", "password", when_used="json")
+    def _reveal(self, value: SecretStr | None) -> str | None:
+        return value.get_secret_value() if value is not None else None
+
+
+class ReconnectPolicy(Model):
+    initial_seconds: float = 1.0
+    max_seconds: float = 30.0
+    max_attempts: int = 0
+    """0 tries for ever."""
+
+
+class DesiredOutput(Model):
+    """One transponder, as its relay needs it."""
+
+    id: str
+    """uid of the RtmpTransponder."""
+    generation: int
+    """Echoed in reports once in effect."""
+    target: RtmpTarget
+    muted: bool = False
+    sound: Sound | None = None
+    audio_bitrate: int = 128_000
+    reconnect: ReconnectPolicy = ReconnectPolicy()
+
+
+class DesiredPublisher(Model):
+    """The publisher that may connect. Another id, or none, ends the session of the present one."""
+
+    id: str
+    """uid of the Stream."""
+
+
+class DesiredRelay(Model):
+    """All that a relay is to do. The message is whole and idempotent; what is not in it is ended in order."""
+
+    stream_name: str
+    publisher: DesiredPublisher | None = None
+    keyframe_interval: float = 2.0
+    """Seconds; the smallest wish of all outputs."""
+    outputs: list[DesiredOutput] = []
+
+
+class PublisherState(StrEnum):
+    WAITING = "waiting"
+    """No offer yet."""
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+class PublisherReport(Model):
+    id: str
+    state: PublisherState
+    reason: str | None = None
+    """Why it ended: a WCS `info` string (wire constant of the WebSDK)."""
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    width: int = 0
+    height: int = 0
+    started_at: datetime | None = None
+
+
+class OutputState(StrEnum):
+    WAITING = "waiting"
+    """No publisher."""
+    CONNECTING = "connecting"
+    LIVE = "live"
+    RETRYING = "retrying"
+    """The last attempt failed; the next one is due after the backoff."""
+    FAILED = "failed"
+    """Given up after `max_attempts`."""
+    CLOSING = "closing"
+
+
+class OutputReason(StrEnum):
+    """Why an output is not live, in words for people; condition reason and metric label alike."""
+
+    UNREACHABLE = "Unreachable"
+    REFUSED = "Refused"
+    BAD_STREAM_KEY = "BadStreamKey"
+    AUTH_FAILED = "AuthFailed"
+    TLS_INVALID = "TlsInvalid"
+    TIMEOUT = "Timeout"
+    CLOSED_BY_SERVER = "ClosedByServer"
+    PROTOCOL_ERROR = "ProtocolError"
+
+
+class OutputStatistics(Model):
+    """Counters since the relay started."""
+
+    bytes_sent: int = 0
+    video_frames: int = 0
+    audio_frames: int = 0
+    dropped_frames: int = 0
+    queued_bytes: int = 0
+
+
+class OutputReport(Model):
+    id: str
+    generation: int
+    state: OutputState
+    reason: OutputReason | None = None
+    message: str | None = None
+    """A sentence without secrets."""
+    muted: bool = False
+    sound_enabled: bool = False
+    reconnects: int = 0
+    """Connections made again after one was lost, and attempts that failed, since the relay started."""
+    live_since: datetime | None = None
+    statistics: OutputStatistics = OutputStatistics()
+
+
+class IngestStatistics(Model):
+    """Counters since the relay started."""
+
+    bytes_received: int = 0
+    packets_received: int = 0
+    packets_lost: int = 0
+    packets_repaired: int = 0
+    video_frames: int = 0
+    video_frames_dropped: int = 0
+    keyframes: int = 0
+    keyframe_requests: int = 0
+    audio_packets: int = 0
+    rtt_ms: float | None = None
+    skew_ms: float | None = None
+    """How far sender reports moved the picture against the first guess by arrival."""
+
+
+class RelayReport(Model):
+    """The state of a relay. Transitions are sent at once; statistics ride along."""
+
+    instance: str
+    """Name of this relay process or pod: a new one has no memory of the old one's sessions."""
+    publisher: PublisherReport | None = None
+    outputs: list[OutputReport] = []
+    ingest: IngestStatistics = IngestStatistics()
+
+
+class Offer(Model):
+    publisher_id: str
+    """uid of the Stream; must be the desired publisher."""
+    sdp: str = Field(max_length=65536)
+
+
+class Answer(Model):
+    sdp: str
+
+
+class Refusal(Model):
+    """Why an offer was not taken (HTTP 4xx on the control port)."""
+
+    field: str
+    rule: str

@@ -1,0 +1,89 @@
+"""What flows through a relay: from ingest to tags, from tags to outputs.
+
+    socket → ingest.transport → ingest.receiver → AccessUnit ─ timeline ─ outputs.flv → VideoTag ─┐
+                                                → SoundPacket ─ sound.soundtrack → AudioTag ──────┴→ every Output
+
+Times: `arrival` and every `now` are seconds of `time.monotonic()`. RTP times are unwrapped (they only grow over 2^32).
+The stream clock starts at 0 with the first media of the relay and never goes back; tags carry it in milliseconds.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSets:
+    """H.264 SPS and PPS NAL units (without start codes), and the picture size they say."""
+
+    sps: tuple[bytes, ...]
+    pps: tuple[bytes, ...]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One whole H.264 picture as received, never decoded."""
+
+    rtp_time: int
+    """90 kHz, unwrapped."""
+    arrival: float
+    """When its last packet came."""
+    keyframe: bool
+    """It holds an IDR slice."""
+    avcc: bytes
+    """NAL units with 4-byte lengths, without parameter sets, delimiters and filler."""
+    parameter_sets: ParameterSets
+    """Those in force for this picture: the same object until they change."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPacket:
+    """One packet of encoded sound as received."""
+
+    rtp_time: int
+    """In units of the codec's RTP clock (48 kHz for Opus), unwrapped."""
+    arrival: float
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VideoConfig:
+    """What an RTMP server is told before the first picture; the same object until it changes."""
+
+    width: int
+    height: int
+    sequence_header: bytes
+    """FLV VIDEODATA body: AVCDecoderConfigurationRecord (E.4.3.1 of the FLV specification)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTag:
+    """An FLV VIDEODATA body, made once and sent to every output."""
+
+    time: int
+    """Stream clock, ms; grows strictly from tag to tag."""
+    keyframe: bool
+    body: bytes
+    config: VideoConfig
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConfig:
+    """As VideoConfig, for sound."""
+
+    sample_rate: int
+    channels: int
+    bitrate: int
+    """bit/s."""
+    sequence_header: bytes
+    """FLV AUDIODATA body: AudioSpecificConfig."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTag:
+    """An FLV AUDIODATA body with one frame, made once for all outputs that sound alike."""
+
+    time: int
+    """Stream clock, ms."""
+    body: bytes
+    config: AudioConfig
