@@ -1,0 +1,54 @@
+# make run    install what is needed and run the product on this machine
+# make test   install what the tests need and run them all
+# make help   all of it
+
+SHELL := /bin/bash
+PY := .venv/bin/python
+RUN_STAMP := .venv/.installed-run
+TEST_STAMP := .venv/.installed-test
+INPUTS := pyproject.toml constraints.txt local/install.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test unit check format crds bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(RUN_STAMP)  ## run the product on this machine (ARGS="--host 0.0.0.0" for options; ARGS=--help lists them)
+	@exec .venv/bin/transponder local $(ARGS)
+
+demo: $(TEST_STAMP)  ## publish, transpond, mute, insert a sound; writes demo-output/ (ARGS="--rtmp-url URL" for your server)
+	@PYTHONPATH=tests exec $(PY) -m demo $(ARGS)
+
+test: $(TEST_STAMP) check  ## run every check and every test
+	@$(PY) -m pytest $(ARGS)
+
+unit: $(TEST_STAMP)  ## only the tests that need no other program
+	@$(PY) -m pytest -m "not integration" $(ARGS)
+
+check: $(TEST_STAMP)  ## formatting, lint, types, import rules
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo --no-cache
+
+format: $(TEST_STAMP)  ## format the code
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+crds: $(RUN_STAMP)  ## write crds/*.yaml anew from the models
+	@$(PY) -m transponder_crd --out crds
+
+bench: $(TEST_STAMP)  ## measure CPU, latency, skew and start of one relay (ARGS="-n 5 --seconds 60")
+	@PYTHONPATH=tests exec $(PY) -m bench $(ARGS)
+
+clean:  ## remove what make installed and wrote
+	rm -rf .venv demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(RUN_STAMP): $(INPUTS)
+	@local/install.sh run
+	@touch $@
+
+$(TEST_STAMP): $(INPUTS)
+	@local/install.sh test
+	@touch $(RUN_STAMP) $@
