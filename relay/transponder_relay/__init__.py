@@ -1,0 +1,1 @@
+"""One stream: its WebRTC ingest, its sound, and the RTMP outputs of all its transponders."""

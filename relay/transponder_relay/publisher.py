@@ -1,0 +1,129 @@
+"""The publisher of a relay's stream: from being desired, over its offer, to its end."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Protocol
+
+from transponder_crd import control
+from transponder_crd.control import PublisherState
+from transponder_crd.offer import InvalidOffer
+from transponder_relay.ingest.session import IngestSettings, PublisherSession
+from transponder_relay.ingest.timeline import Timeline
+from transponder_relay.media import AccessUnit, ParameterSets, SoundPacket
+from transponder_relay.settings import RelaySettings
+
+logger = logging.getLogger(__name__)
+
+NO_OFFER = "Session not ready"
+"""WCS `info` of a publisher that was announced and never came."""
+
+
+class PublisherOwner(Protocol):
+    """Where the media and the transitions of a publisher go."""
+
+    def on_publisher_connected(self, audio_codec: str | None) -> None: ...
+    def on_publisher_changed(self) -> None: ...
+    def on_publisher_ended(self) -> None: ...
+    def on_video(self, unit: AccessUnit, time_ms: int) -> None: ...
+    def on_sound(self, packet: SoundPacket, position: int) -> None: ...
+
+
+class Publisher:
+    """One publisher, known by the uid of its Stream. It takes one offer, and once ended it stays ended."""
+
+    def __init__(self, publisher_id: str, settings: RelaySettings, timeline: Timeline, owner: PublisherOwner) -> None:
+        self.id = publisher_id
+        self.state = PublisherState.WAITING
+        self._settings = settings
+        self._timeline = timeline
+        self._owner = owner
+        self._session: PublisherSession | None = None
+        self._keyframe_interval = 2.0
+        self._reason: str | None = None
+        self._codecs: tuple[str | None, str | None] = (None, None)
+        self._parameter_sets: ParameterSets | None = None
+        self._started_at: datetime | None = None
+        self._patience = asyncio.get_running_loop().call_later(settings.offer_timeout, self.on_ended, NO_OFFER)
+
+    async def answer(self, sdp: str) -> str:
+        """Take the offer. Raises InvalidOffer; the publisher may then offer again."""
+        if self.state != PublisherState.WAITING or self._session is not None:
+            raise InvalidOffer("sdp", "this publisher has made its offer already")
+        session = PublisherSession(self._ingest_settings(), self._timeline, self)
+        self._session = session
+        try:
+            answer = await session.answer(sdp)
+        except BaseException:
+            self._session = None
+            await session.close()
+            raise
+        self._patience.cancel()
+        if self.state == PublisherState.WAITING:
+            self.state = PublisherState.CONNECTING
+            self._owner.on_publisher_changed()
+        return answer
+
+    def _ingest_settings(self) -> IngestSettings:
+        return IngestSettings(
+            addresses=tuple(self._settings.media_addresses),
+            port_range=self._settings.media_port_range,
+            keyframe_interval=self._keyframe_interval,
+            max_bitrate=self._settings.max_bitrate,
+        )
+
+    def set_keyframe_interval(self, seconds: float) -> None:
+        self._keyframe_interval = seconds
+        if self._session:
+            self._session.set_keyframe_interval(seconds)
+
+    def request_keyframe(self) -> None:
+        if self._session:
+            self._session.request_keyframe()
+
+    def report(self) -> control.PublisherReport:
+        sizes = self._parameter_sets
+        return control.PublisherReport(
+            id=self.id,
+            state=self.state,
+            reason=self._reason,
+            video_codec=self._codecs[0],
+            audio_codec=self._codecs[1],
+            width=sizes.width if sizes else 0,
+            height=sizes.height if sizes else 0,
+            started_at=self._started_at,
+        )
+
+    def statistics(self) -> control.IngestStatistics:
+        return self._session.statistics() if self._session else control.IngestStatistics()
+
+    # ------------------------------------------------------------------------------------------ session's events
+
+    def on_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
+        self.state = PublisherState.CONNECTED
+        self._codecs = (video_codec, audio_codec)
+        self._started_at = datetime.now(UTC)
+        self._owner.on_publisher_connected(audio_codec)
+
+    def on_video(self, unit: AccessUnit, time_ms: int) -> None:
+        if unit.parameter_sets is not self._parameter_sets:
+            self._parameter_sets = unit.parameter_sets
+            self._owner.on_publisher_changed()
+        self._owner.on_video(unit, time_ms)
+
+    def on_sound(self, packet: SoundPacket, position: int) -> None:
+        self._owner.on_sound(packet, position)
+
+    def on_ended(self, reason: str) -> None:
+        if self.state == PublisherState.ENDED:
+            return
+        self._patience.cancel()
+        self.state = PublisherState.ENDED
+        self._reason = reason
+        self._owner.on_publisher_ended()
+
+    async def close(self) -> None:
+        self._patience.cancel()
+        self.state = PublisherState.ENDED
+        if self._session:
+            await self._session.close()
