@@ -30,6 +30,8 @@ class Resource(Model):
     """What every stored object has. `kind` and `api_version` are constants of the class."""
 
     PLURAL: ClassVar[str]
+    IMMUTABLE: ClassVar[tuple[str, ...]] = ()
+    """Fields of the spec that never change after creation. Both stores refuse the change (Kubernetes by CEL)."""
     api_version: str
     kind: str
     metadata: ObjectMeta
@@ -176,6 +178,7 @@ class RtmpTransponder(Resource):
     """One destination of one stream."""
 
     PLURAL: ClassVar[str] = "rtmptransponders"
+    IMMUTABLE: ClassVar[tuple[str, ...]] = ("stream_name", "rtmp_url", "rtmp_url_from")
     api_version: Literal["transponder.dev/v1alpha1"] = "transponder.dev/v1alpha1"
     kind: Literal["RtmpTransponder"] = "RtmpTransponder"
     spec: TransponderSpec
@@ -224,6 +227,7 @@ class Stream(Resource):
     """A published stream. Its object name comes from the stream name, so a name can be published once."""
 
     PLURAL: ClassVar[str] = "streams"
+    IMMUTABLE: ClassVar[tuple[str, ...]] = ("name", "source")
     api_version: Literal["transponder.dev/v1alpha1"] = "transponder.dev/v1alpha1"
     kind: Literal["Stream"] = "Stream"
     spec: StreamSpec

@@ -7,6 +7,7 @@ Errors
         NotFound        no such object (or another uid than asked for)
         AlreadyExists   an object of that kind and name exists
         Conflict        the object changed since it was read: read it again and decide anew
+        Invalid         the object breaks a rule of its kind; the text names the field and the rule
         Gone            a watch asked for a version that is no longer kept: list again
 """
 
@@ -32,6 +33,10 @@ class AlreadyExists(StoreError):
 
 
 class Conflict(StoreError):
+    pass
+
+
+class Invalid(StoreError):
     pass
 
 

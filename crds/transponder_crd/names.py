@@ -1,0 +1,49 @@
+"""Names of objects, labels and finalizers. Object names are DNS-1123 labels (RFC 1123; at most 63 characters), since
+they become names of pods, services and host names too.
+
+A name is a readable slug and a hash of the whole source, so that streams whose slugs agree ("A b", "a-b") differ.
+"""
+
+import re
+from hashlib import sha256
+
+from transponder_crd.resource import GROUP
+
+FINALIZER = f"{GROUP}/close-output"
+"""Holds a transponder until its RTMP session was ended in order."""
+
+FIELD_MANAGER = "rtmp-transponder"
+"""Who we are in Kubernetes' managedFields, and the value of the `managed-by` label."""
+
+LABEL_STREAM = f"{GROUP}/stream"
+"""Its value is `stream_object_name(stream)`: a stream's own name may hold what a label value may not."""
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+MAX_LENGTH = 63
+HASH_LENGTH = 16
+"""Hex digits: 64 bits."""
+
+
+def transponder_object_name(stream_name: str, rtmp_url: str) -> str:
+    """One name for each pair of stream and URL as given, so that the store itself refuses the second of a pair."""
+    # the length in front keeps ("ab", "c") apart from ("a", "bc")
+    return _named(stream_name, f"{len(stream_name)}:{stream_name}{rtmp_url}")
+
+
+def stream_object_name(stream_name: str) -> str:
+    """One name for each stream name, so that a stream is published once at a time."""
+    return _named(stream_name, stream_name)
+
+
+def relay_object_name(stream_name: str) -> str:
+    """Name of the relay's pod or process; it starts with a letter, as a Service (RFC 1035) wants it."""
+    return _named(f"relay-{stream_name}", stream_name)
+
+
+def _named(readable: str, identity: str) -> str:
+    digest = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    slug = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")
+    slug = slug[: MAX_LENGTH - HASH_LENGTH - 1].rstrip("-")
+    return f"{slug or 'stream'}-{digest}"
