@@ -28,7 +28,7 @@ class RtmpTarget(Model):
     stream_name: SecretStr
     """The name given to releaseStream, FCPublish and publish."""
     flash_version: str
-    user: str | None = None
+    user: str | None = Field(default=None, repr=False)
     password: SecretStr | None = None
 
     # A control message must carry what logs must not: reveal only in JSON, and only here.

@@ -23,6 +23,7 @@ SOUND_FILE_RULE = r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$"
 RTMP_URL_RULE = r"^[rR][tT][mM][pP][sS]?://[^\s\x00-\x1f\x7f]+$"
 
 StreamName = Annotated[str, Field(min_length=1, max_length=255, pattern=STREAM_NAME_RULE)]
+StreamNamePrefix = Annotated[str, Field(max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]*$")]
 SoundFile = Annotated[str, Field(min_length=1, max_length=128, pattern=SOUND_FILE_RULE)]
 
 
@@ -117,7 +118,7 @@ class TransponderSpec(Model):
     """Send silence instead of the live audio (and instead of an inserted sound)."""
     sound: Sound | None = None
     """Absent: the live audio."""
-    stream_name_prefix: Annotated[str, Field(max_length=64)] | None = None
+    stream_name_prefix: StreamNamePrefix | None = None
     """Put before the stream name on the RTMP side."""
     full_url: bool | None = None
     """The URL already ends with the stream name; `streamName` is not used on the RTMP side."""

@@ -1,0 +1,28 @@
+"""The settings of an installation that a transponder may leave out."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+from pydantic import Field
+
+from transponder_crd.control import ReconnectPolicy
+from transponder_crd.model import Model
+from transponder_crd.resource import StreamNamePrefix
+
+
+class Defaults(Model):
+    """What counts where a transponder's spec says nothing. The first two are settings of Flashphoner WCS by name."""
+
+    stream_name_prefix: StreamNamePrefix = "rtmp_"
+    """Put before the stream name on the RTMP side (`rtmp_transponder_stream_name_prefix`); empty for none."""
+    full_url: bool = False
+    """The RTMP URL ends with the stream name (`rtmp_transponder_full_url`)."""
+    flash_version: Annotated[str, Field(max_length=128)] = (
+        f"FMLE/3.0 (compatible; rtmp-transponder/{version('rtmp-transponder')})"
+    )
+    """`flashVer` of the RTMP connect command."""
+    audio_bitrate: Annotated[int, Field(ge=32_000, le=320_000)] = 128_000
+    """bit/s."""
+    keyframe_interval: Annotated[float, Field(ge=1, le=20)] = 2.0
+    """Seconds."""
+    reconnect: ReconnectPolicy = ReconnectPolicy()
