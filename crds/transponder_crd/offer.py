@@ -29,6 +29,10 @@ class InvalidOffer(ValueError):
         self.rule = rule
 
 
+class NoUsableMedia(InvalidOffer):
+    """The offer is well formed, but nothing in it can be used: WHIP's 406 and not its 400."""
+
+
 class _Section(NamedTuple):
     """A media description, or the session's own lines (`media` is empty)."""
 
@@ -58,7 +62,7 @@ def check_offer(sdp: str) -> None:
     usable = [_usable(section, index, session) for index, section in enumerate(media)]
     if not any(usable):
         codecs = ", ".join([*sorted(USABLE_VIDEO), *sorted(USABLE_AUDIO)])
-        raise InvalidOffer("sdp.media", f"must send audio or video in a codec that can be used: {codecs}")
+        raise NoUsableMedia("sdp.media", f"must send audio or video in a codec that can be used: {codecs}")
 
 
 def _sections(sdp: str) -> tuple[_Section, list[_Section]]:
