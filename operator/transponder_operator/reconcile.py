@@ -1,0 +1,233 @@
+"""Joins the pure parts: one call makes the world of one stream a step more like its objects say."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from transponder_crd.control import DesiredRelay, RelayReport
+from transponder_crd.defaults import Defaults
+from transponder_crd.meta import OwnerReference
+from transponder_crd.names import FINALIZER, stream_object_name
+from transponder_crd.relay_host import RelayAddress, RelayHost
+from transponder_crd.resource import Resource, RtmpTransponder, Secret, SecretKeyRef, Stream, StreamPhase
+from transponder_crd.store import Conflict, NotFound, Store
+from transponder_operator.desired import (
+    Problem,
+    ProblemReason,
+    ResolvedDestination,
+    ResolvedTransponder,
+    desired_relay,
+    resolve_destination,
+)
+from transponder_operator.observed import Sight, stream_status, transponder_status
+from transponder_operator.relays import RelayError
+from transponder_operator.transitions import stream_line, transponder_line
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+"""How long a deletion waits for its RTMP session to end in order."""
+
+SECRET_GRACE_SECONDS = 2.0
+"""A transponder is created before its Secret: for so long a missing Secret is no failure."""
+
+SECRET_SOON_SECONDS = 0.2
+SECRET_RETRY_SECONDS = 10.0
+"""Secrets are not watched: a missing one is looked for again so often."""
+
+MAX_PASSES = 5
+
+
+class RelayLinks(Protocol):
+    """What the reconciler needs of `relays.Relays`."""
+
+    async def put_desired(self, address: RelayAddress, desired: DesiredRelay) -> None: ...
+    def follow(self, stream_name: str, address: RelayAddress) -> None: ...
+    def unfollow(self, stream_name: str) -> None: ...
+    def report(self, stream_name: str) -> RelayReport | None: ...
+
+
+def utc_now() -> datetime:
+    """Whole seconds, as Kubernetes keeps times."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Reconciler:
+    """Level-triggered: `reconcile` may be called at any time and any number of times, but once at a time for a stream.
+
+    What it keeps between calls is a memory only of what relays acknowledged; losing it costs one PUT each.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        host: RelayHost,
+        relays: RelayLinks,
+        defaults: Defaults,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._host = host
+        self._relays = relays
+        self._defaults = defaults
+        self._clock = clock
+        self._acknowledged: dict[str, tuple[str, DesiredRelay]] = {}
+
+    async def reconcile(self, stream_name: str) -> float | None:
+        """Seconds after which to call again although nothing changed, or None.
+
+        Raises RelayError when a relay refuses its desired state (statuses are written all the same), StoreError.
+        """
+        for _ in range(MAX_PASSES - 1):
+            try:
+                return await self._pass(stream_name, self._clock())
+            except Conflict:
+                continue  # somebody wrote in between: look again
+        return await self._pass(stream_name, self._clock())
+
+    async def _pass(self, stream_name: str, now: datetime) -> float | None:
+        stream, transponders = await self._objects(stream_name)
+        resolved = [await self._resolve(transponder) for transponder in transponders]
+        settled = [one for one in resolved if not _secret_may_come(one, now)]
+        desired = desired_relay(stream_name, settled, stream, self._defaults)
+        failure: RelayError | None = None
+        sight = Sight(None, None)
+        if desired is not None:
+            owners = [obj.owner_reference() for obj in (*transponders, stream) if obj and not obj.deleting]
+            sight, failure = await self._drive(stream_name, desired, owners)
+        again = [await self._write_stream(stream, sight)] if stream else []
+        written = [await self._write_transponder(one, sight, now) for one in settled]
+        if desired is None:
+            await self._end_relay(stream_name)
+        again += [await self._release(transponder, sight, now) for transponder in written if transponder]
+        again += [_look_again(one, now) for one in resolved]
+        if failure:
+            raise failure
+        return min((seconds for seconds in again if seconds is not None), default=None)
+
+    async def _objects(self, stream_name: str) -> tuple[Stream | None, list[RtmpTransponder]]:
+        transponders = (await self._store.list(RtmpTransponder)).items
+        try:
+            stream = await self._store.get(Stream, stream_object_name(stream_name))
+        except NotFound:
+            stream = None
+        return stream, [t for t in transponders if t.spec.stream_name == stream_name]
+
+    async def _resolve(self, transponder: RtmpTransponder) -> ResolvedTransponder:
+        spec = transponder.spec
+        url = spec.rtmp_url if spec.rtmp_url_from is None else await self._reveal(spec.rtmp_url_from.secret_key_ref)
+        if url is None:
+            problem = Problem(ProblemReason.SECRET_MISSING, "the Secret of rtmpUrlFrom, or its key, does not exist")
+            return ResolvedTransponder(transponder, problem)
+        return ResolvedTransponder(transponder, resolve_destination(spec, url, self._defaults))
+
+    async def _reveal(self, reference: SecretKeyRef) -> str | None:
+        try:
+            secret = await self._store.get(Secret, reference.name)
+        except NotFound:
+            return None
+        value = secret.string_data.get(reference.key)
+        return value.get_secret_value() if value else None
+
+    # ------------------------------------------------------------------------------------------ relay
+
+    async def _drive(
+        self, stream_name: str, desired: DesiredRelay, owners: Sequence[OwnerReference]
+    ) -> tuple[Sight, RelayError | None]:
+        """Have a relay run, tell it what to do unless it knows, and look at it."""
+        address = await self._host.ensure(stream_name, owners)
+        if address is None:
+            self._forget(stream_name)
+            return Sight(None, None), None
+        self._relays.follow(stream_name, address)
+        failure = None
+        if self._acknowledged.get(stream_name) != (address.instance, desired):
+            try:
+                await self._relays.put_desired(address, desired)
+                self._acknowledged[stream_name] = (address.instance, desired)
+            except RelayError as error:
+                failure = error
+        return Sight(address.instance, self._relays.report(stream_name)), failure
+
+    async def _end_relay(self, stream_name: str) -> None:
+        self._forget(stream_name)
+        await self._host.delete(stream_name)
+
+    def _forget(self, stream_name: str) -> None:
+        self._relays.unfollow(stream_name)
+        self._acknowledged.pop(stream_name, None)
+
+    # ------------------------------------------------------------------------------------------ objects
+
+    async def _write_transponder(
+        self, resolved: ResolvedTransponder, sight: Sight, now: datetime
+    ) -> RtmpTransponder | None:
+        """The object with its new status; None if it is gone."""
+        transponder = resolved.transponder
+        status = transponder_status(resolved, sight, now)
+        if status == transponder.status:
+            return transponder
+        try:
+            written = await self._store.update_status(transponder.model_copy(update={"status": status}))
+        except NotFound:
+            return None
+        if line := transponder_line(transponder, status):
+            logger.info(line)
+        return written
+
+    async def _write_stream(self, stream: Stream, sight: Sight) -> float | None:
+        status = stream_status(stream, sight)
+        try:
+            if status != stream.status:
+                await self._store.update_status(stream.model_copy(update={"status": status}))
+                if line := stream_line(stream, status):
+                    logger.info(line)
+            if status.phase != StreamPhase.ENDED or stream.deleting:
+                return None
+            await self._store.delete(Stream, stream.name, stream.uid)
+        except NotFound:
+            return None
+        return 0.0  # its relay has no publisher any more
+
+    async def _release(self, transponder: RtmpTransponder, sight: Sight, now: datetime) -> float | None:
+        """Let a deleted transponder go once its output is closed, and after CLOSE_SECONDS in any case."""
+        marked, finalizers = transponder.metadata.deletion_timestamp, transponder.metadata.finalizers
+        if marked is None or FINALIZER not in finalizers:
+            return None
+        closed = sight.instance is None or (sight.report is not None and sight.output(transponder) is None)
+        remaining = CLOSE_SECONDS - (now - marked).total_seconds()
+        if not closed and remaining > 0:
+            return remaining
+        others = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
+        metadata = transponder.metadata.model_copy(update={"finalizers": others})
+        try:
+            await self._store.update(transponder.model_copy(update={"metadata": metadata}))
+        except NotFound:
+            return None
+        logger.info("transponder %s → %s: ended", transponder.spec.stream_name, _destination(transponder))
+        return None
+
+
+def _age(obj: Resource, now: datetime) -> float:
+    created = obj.metadata.creation_timestamp
+    return (now - created).total_seconds() if created else 0.0
+
+
+def _secret_may_come(resolved: ResolvedTransponder, now: datetime) -> bool:
+    transponder, destination = resolved
+    missing = isinstance(destination, Problem) and destination.reason == ProblemReason.SECRET_MISSING
+    return missing and not transponder.deleting and _age(transponder, now) < SECRET_GRACE_SECONDS
+
+
+def _look_again(resolved: ResolvedTransponder, now: datetime) -> float | None:
+    transponder, destination = resolved
+    if isinstance(destination, ResolvedDestination) or destination.reason != ProblemReason.SECRET_MISSING:
+        return None
+    if transponder.deleting:
+        return None
+    return SECRET_SOON_SECONDS if _secret_may_come(resolved, now) else SECRET_RETRY_SECONDS
+
+
+def _destination(transponder: RtmpTransponder) -> str:
+    return transponder.status.destination or transponder.name
