@@ -122,7 +122,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     ):
         connection.execute(f"PRAGMA {pragma}")
     if (problem := _one(connection, "PRAGMA quick_check(1)")) != "ok":
-        raise StoreUnusable(f"the store {path} is damaged: {problem}")
+        reason = " ".join(str(problem).split())
+        raise StoreUnusable(f"the store {path} is damaged ({reason}): move it away to start with an empty one")
     if _one(connection, "PRAGMA user_version") == 0:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
         connection.executescript(f"{_SCHEMA}{marks}COMMIT;")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from pydantic import SecretStr
+from support.objects import make_stream, make_transponder, muted, with_meta
 
 from transponder_crd.meta import ObjectMeta, OwnerReference
 from transponder_crd.resource import (
@@ -17,12 +17,10 @@ from transponder_crd.resource import (
     StreamSource,
     StreamSpec,
     StreamStatus,
-    TransponderSpec,
 )
 from transponder_crd.sqlite_store import SqliteStore
 from transponder_crd.store import AlreadyExists, Conflict, Invalid, NotFound, StoreError, edit
 
-R = TypeVar("R", bound=Resource)
 FINALIZER = "example.org/hold"
 
 
@@ -33,26 +31,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def transponder(name: str = "demo", **metadata: object) -> RtmpTransponder:
-    spec = TransponderSpec(stream_name="demo", rtmp_url="rtmp://h/live")
-    return RtmpTransponder(metadata=ObjectMeta.model_validate({"name": name, **metadata}), spec=spec)
-
-
-def stream(name: str = "demo") -> Stream:
-    return Stream(metadata=ObjectMeta(name=name), spec=StreamSpec(name=name, source=StreamSource.WHIP))
-
-
 def secret(name: str, owners: list[OwnerReference], **metadata: object) -> Secret:
     meta = ObjectMeta.model_validate({"name": name, **metadata}).model_copy(update={"owner_references": owners})
     return Secret(metadata=meta, string_data={"rtmpUrl": SecretStr("rtmp://h/live/very-secret-key")})
-
-
-def with_meta(obj: R, **changes: object) -> R:
-    return obj.model_copy(update={"metadata": obj.metadata.model_copy(update=changes)})
-
-
-def muted(obj: RtmpTransponder) -> RtmpTransponder:
-    return obj.model_copy(update={"spec": obj.spec.model_copy(update={"muted": True})})
 
 
 def on_disk(folder: Path) -> bytes:
@@ -64,7 +45,7 @@ async def exists(store: SqliteStore, kind: type[Resource], name: str) -> bool:
 
 
 async def test_create_sets_the_server_fields(store: SqliteStore) -> None:
-    new = await store.create(muted(transponder(labels={"a": "b"})))
+    new = await store.create(muted(make_transponder(labels={"a": "b"})))
     assert new.uid
     assert new.metadata.generation == 1
     assert new.metadata.resource_version == "1"
@@ -75,25 +56,25 @@ async def test_create_sets_the_server_fields(store: SqliteStore) -> None:
 
 
 async def test_create_drops_the_status(store: SqliteStore) -> None:
-    obj = stream().model_copy(update={"status": StreamStatus(phase=StreamPhase.READY)})
+    obj = make_stream().model_copy(update={"status": StreamStatus(phase=StreamPhase.READY)})
     assert (await store.create(obj)).status == StreamStatus()
 
 
 async def test_a_name_is_taken_once_in_its_kind(store: SqliteStore) -> None:
-    await store.create(transponder())
-    await store.create(stream())
+    await store.create(make_transponder())
+    await store.create(make_stream())
     with pytest.raises(AlreadyExists, match="RtmpTransponder demo"):
-        await store.create(transponder())
+        await store.create(make_transponder())
 
 
 @pytest.mark.parametrize("name", ["", "Demo", "a_b", "-a", "a..b", "a" * 254])
 async def test_create_refuses_names_that_kubernetes_refuses(store: SqliteStore, name: str) -> None:
     with pytest.raises(Invalid, match=r"metadata\.name"):
-        await store.create(transponder(name))
+        await store.create(make_transponder(name))
 
 
 async def test_create_refuses_what_could_not_be_read_back(store: SqliteStore) -> None:
-    obj = transponder()
+    obj = make_transponder()
     bad = obj.model_copy(update={"spec": obj.spec.model_copy(update={"stream_name": "white space"})})
     with pytest.raises(Invalid, match=r"spec\.streamName"):
         await store.create(bad)
@@ -104,14 +85,19 @@ async def test_create_refuses_what_could_not_be_read_back(store: SqliteStore) ->
 
 
 async def test_one_counter_for_all_kinds(store: SqliteStore) -> None:
-    versions = [(await store.create(obj)).metadata.resource_version for obj in (transponder("b"), transponder("a"))]
-    versions += [(await store.create(stream())).metadata.resource_version, (await store.list(Stream)).resource_version]
+    versions = [
+        (await store.create(obj)).metadata.resource_version for obj in (make_transponder("b"), make_transponder("a"))
+    ]
+    versions += [
+        (await store.create(make_stream())).metadata.resource_version,
+        (await store.list(Stream)).resource_version,
+    ]
     assert versions == ["1", "2", "3", "3"]
     assert [obj.name for obj in (await store.list(RtmpTransponder)).items] == ["a", "b"]
 
 
 async def test_generation_grows_with_the_spec_alone(store: SqliteStore) -> None:
-    obj = await store.create(transponder())
+    obj = await store.create(make_transponder())
     obj = await store.update(with_meta(obj, labels={"x": "y"}))
     assert (obj.metadata.generation, obj.metadata.resource_version) == (1, "2")
     obj = await store.update(muted(obj))
@@ -120,7 +106,7 @@ async def test_generation_grows_with_the_spec_alone(store: SqliteStore) -> None:
 
 
 async def test_update_leaves_status_and_server_fields(store: SqliteStore) -> None:
-    obj = await store.create(stream())
+    obj = await store.create(make_stream())
     obj = await store.update_status(obj.model_copy(update={"status": StreamStatus(phase=StreamPhase.READY)}))
     wish = with_meta(obj, generation=9, creation_timestamp=None, annotations={"a": "b"})
     new = await store.update(wish.model_copy(update={"status": StreamStatus()}))
@@ -131,7 +117,7 @@ async def test_update_leaves_status_and_server_fields(store: SqliteStore) -> Non
 
 
 async def test_update_status_leaves_the_rest(store: SqliteStore) -> None:
-    obj = await store.create(stream())
+    obj = await store.create(make_stream())
     status = StreamStatus(phase=StreamPhase.PUBLISHING, width=640)
     new = await store.update_status(with_meta(obj, labels={"no": "no"}).model_copy(update={"status": status}))
     assert new.status == status
@@ -141,19 +127,19 @@ async def test_update_status_leaves_the_rest(store: SqliteStore) -> None:
 
 
 async def test_stale_writers_conflict(store: SqliteStore) -> None:
-    old = await store.create(transponder())
+    old = await store.create(make_transponder())
     await store.update(muted(old))
     for write in (store.update, store.update_status):
         with pytest.raises(Conflict):
             await write(old)
         with pytest.raises(NotFound):
-            await write(transponder("other"))
+            await write(make_transponder("other"))
 
 
 async def test_an_object_made_anew_is_not_the_old_one(store: SqliteStore) -> None:
-    old = await store.create(transponder())
+    old = await store.create(make_transponder())
     await store.delete(RtmpTransponder, "demo")
-    new = await store.create(transponder())
+    new = await store.create(make_transponder())
     with pytest.raises(NotFound):
         await store.delete(RtmpTransponder, "demo", uid=old.uid)
     with pytest.raises(Conflict):
@@ -164,18 +150,18 @@ async def test_an_object_made_anew_is_not_the_old_one(store: SqliteStore) -> Non
 
 
 async def test_immutable_fields(store: SqliteStore) -> None:
-    obj = await store.create(transponder())
+    obj = await store.create(make_transponder())
     moved = obj.model_copy(update={"spec": obj.spec.model_copy(update={"rtmp_url": "rtmp://other/live"})})
     with pytest.raises(Invalid, match=r"spec\.rtmpUrl is immutable"):
         await store.update(moved)
-    other = await store.create(stream())
+    other = await store.create(make_stream())
     renamed = other.model_copy(update={"spec": StreamSpec(name="x", source=StreamSource.WHIP)})
     with pytest.raises(Invalid, match=r"spec\.name is immutable"):
         await store.update(renamed)
 
 
 async def test_finalizers_hold_a_deleted_object(store: SqliteStore) -> None:
-    await store.create(transponder(finalizers=[FINALIZER]))
+    await store.create(make_transponder(finalizers=[FINALIZER]))
     await store.delete(RtmpTransponder, "demo")
     held = await store.get(RtmpTransponder, "demo")
     assert held.deleting
@@ -192,7 +178,7 @@ async def test_finalizers_hold_a_deleted_object(store: SqliteStore) -> None:
 
 
 async def test_collected_when_the_last_owner_is_gone(store: SqliteStore) -> None:
-    owners = [(await store.create(transponder(name))).owner_reference() for name in ("a", "b")]
+    owners = [(await store.create(make_transponder(name))).owner_reference() for name in ("a", "b")]
     await store.create(secret("shared", owners))
     await store.delete(RtmpTransponder, "a")
     assert await exists(store, Secret, "shared")
@@ -201,7 +187,7 @@ async def test_collected_when_the_last_owner_is_gone(store: SqliteStore) -> None
 
 
 async def test_collection_cascades_and_waits_for_finalizers(store: SqliteStore) -> None:
-    root = (await store.create(stream())).owner_reference()
+    root = (await store.create(make_stream())).owner_reference()
     middle = (await store.create(secret("middle", [root], finalizers=[FINALIZER]))).owner_reference()
     await store.create(secret("leaf", [middle]))
     await store.delete(Stream, "demo")
@@ -213,7 +199,7 @@ async def test_collection_cascades_and_waits_for_finalizers(store: SqliteStore) 
 
 
 async def test_owners_outlive_their_mark_of_deletion(store: SqliteStore) -> None:
-    owner = await store.create(transponder(finalizers=[FINALIZER]))
+    owner = await store.create(make_transponder(finalizers=[FINALIZER]))
     await store.create(secret("key", [owner.owner_reference()]))
     await store.delete(RtmpTransponder, "demo")
     assert await exists(store, Secret, "key"), "the closing session may still need its key"
@@ -222,14 +208,14 @@ async def test_owners_outlive_their_mark_of_deletion(store: SqliteStore) -> None
 
 
 async def test_an_object_of_owners_already_gone_does_not_stay(store: SqliteStore) -> None:
-    owner = (await store.create(transponder())).owner_reference()
+    owner = (await store.create(make_transponder())).owner_reference()
     await store.delete(RtmpTransponder, "demo")
     await store.create(secret("late", [owner]))
     assert not await exists(store, Secret, "late")
 
 
 async def test_owner_references_may_change(store: SqliteStore) -> None:
-    first, second = [(await store.create(transponder(name))).owner_reference() for name in ("a", "b")]
+    first, second = [(await store.create(make_transponder(name))).owner_reference() for name in ("a", "b")]
     key = await store.create(secret("key", [first]))
     await store.update(with_meta(key, owner_references=[second]))
     await store.delete(RtmpTransponder, "a")
@@ -258,7 +244,7 @@ async def test_a_deleted_secret_leaves_no_trace(store: SqliteStore, tmp_path: Pa
 
 
 async def test_edit_writes_only_changes(store: SqliteStore) -> None:
-    old = await store.create(transponder())
+    old = await store.create(make_transponder())
     assert (await edit(store, RtmpTransponder, "demo", lambda obj: obj)) == old
     assert (await edit(store, RtmpTransponder, "demo", muted)).spec.muted
 
