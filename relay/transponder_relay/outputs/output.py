@@ -1,0 +1,249 @@
+"""One destination's life: waiting → connecting → live → retrying → failed, and closing.
+
+Media comes by `video` and `audio` at any time and is never waited for. A connection is opened as soon as a publisher
+is there, so that it is mostly ready before the first picture; what comes meanwhile is kept from the last keyframe on.
+"""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from transponder_crd import control
+from transponder_crd.control import OutputReason, OutputState
+from transponder_relay.media import AudioConfig, AudioTag, VideoTag
+from transponder_relay.outputs.backlog import Backlog
+from transponder_relay.outputs.backoff import Backoff, made_progress
+from transponder_relay.outputs.connection import Connection, open_connection
+from transponder_relay.outputs.failure import Failure
+from transponder_relay.outputs.feed import Epoch, Feed
+from transponder_relay.outputs.liveness import Liveness
+from transponder_relay.outputs.sender import Counters, Sender
+from transponder_relay.outputs.settings import OutputSettings
+
+__all__ = ["Output", "OutputEvents", "OutputSettings"]
+
+_log = logging.getLogger(__name__)
+
+_SAMPLE_RATE, _CHANNELS = 48_000, 2  # of all sound that a relay makes
+_TICK = 1.0
+"""Seconds between two looks at the liveness of a connection."""
+
+
+class OutputEvents(Protocol):
+    """Called in the event loop; must not raise."""
+
+    def on_change(self) -> None:
+        """The report changed in more than counters."""
+
+    def want_keyframe(self) -> None:
+        """Ask the publisher for one."""
+
+
+class Output:
+    """One RTMP destination. Everything about it runs in the event loop that feeds it."""
+
+    def __init__(self, desired: control.DesiredOutput, settings: OutputSettings, events: OutputEvents) -> None:
+        """Starts nothing. Another target needs another Output."""
+        self._desired = desired
+        self._settings = settings
+        self._events = events
+        self._backoff = Backoff(desired.reconnect)
+        self._counters = Counters()
+        self._epoch = Epoch()
+        self._pending = self._new_backlog()
+        self._midstream = False
+        """Pictures came before the connection was there: a keyframe will not come by itself."""
+        self._sender: Sender | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Connects and keeps the connection."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        """That one, and those that still end an earlier session."""
+        self._closed = False
+        self._state = OutputState.WAITING
+        self._failure: Failure | None = None
+        self._live_since: datetime | None = None
+        self._reconnects = 0
+        self._was_lost = False
+
+    # -------------------------------------------------------------------------------------------- media
+
+    def video(self, tag: VideoTag) -> None:
+        """Send it now or, while there is no connection, keep it. Never blocks, never raises."""
+        if self._sender is not None:
+            self._sender.send(tag)
+            return
+        self._midstream = True
+        if tag.keyframe:
+            self._pending.clear()
+            self._pending.push(tag)
+        else:
+            self._keep(tag)
+
+    def audio(self, tag: AudioTag) -> None:
+        """As `video`."""
+        if self._sender is not None:
+            self._sender.send(tag)
+        else:
+            self._keep(tag)
+
+    def _keep(self, tag: VideoTag | AudioTag) -> None:
+        """What follows a keyframe, as long as that is of use."""
+        if not self._pending:
+            return
+        self._pending.push(tag)
+        if self._pending.full or self._pending.span > self._settings.catch_up * 1000:
+            self._pending.clear()
+
+    # -------------------------------------------------------------------------------------------- the publisher
+
+    def publisher_connected(self) -> None:
+        """Media is coming: connect now, before the first picture."""
+        if self._closed or self._state is not OutputState.WAITING:
+            return
+        self._epoch = Epoch()
+        self._pending.clear()
+        self._midstream = self._was_lost = False
+        self._backoff.reset()
+        self._become(OutputState.CONNECTING)
+        task = asyncio.create_task(self._run(frozenset(self._tasks)), name=f"output {self._desired.id}")
+        self._task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def publisher_gone(self) -> None:
+        """End the RTMP session in order and wait for the next publisher."""
+        if self._closed or self._state is OutputState.WAITING:
+            return
+        self._stop()
+        self._become(OutputState.WAITING)
+
+    async def close(self) -> None:
+        """End in order within `close_timeout`, else by force. May be called again."""
+        if not self._closed:
+            self._closed = True
+            self._stop()
+            self._become(OutputState.CLOSING)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.close_timeout + 0.5)
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
+    def _stop(self) -> None:
+        """Have the session end in order. To cancel its task once more ends it by force."""
+        self._sender = None
+        self._pending.clear()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def update(self, desired: control.DesiredOutput) -> None:
+        """The wish changed, but not its target. The next report tells its generation."""
+        self._backoff.policy = desired.reconnect
+        self._desired = desired
+
+    # -------------------------------------------------------------------------------------------- connections
+
+    async def _run(self, earlier: frozenset[asyncio.Task[None]]) -> None:
+        """Connect, and connect again. Ends by being cancelled, or when it gives up."""
+        if earlier:  # a server refuses a name that it takes for published still
+            await asyncio.wait(earlier)
+        while True:
+            try:
+                connection = await open_connection(self._desired.target, self._settings)
+                failure = await self._live(connection)
+                self._was_lost = self._midstream = True
+            except Failure as refusal:
+                failure = refusal
+                self._reconnects += 1
+            except Exception:  # a fault of ours must not leave the destination without a retry
+                _log.exception("output %s failed unexpectedly", self._desired.id)
+                failure = Failure(OutputReason.PROTOCOL_ERROR, "an unexpected error, see the log of the relay")
+                self._reconnects += 1
+            self._sender = None
+            delay = self._backoff.failed()
+            self._become(OutputState.FAILED if delay is None else OutputState.RETRYING, failure)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+
+    async def _live(self, connection: Connection) -> Failure:
+        """Feed the connection until it is lost, and say why. Ends it in order when cancelled."""
+        began, acknowledged_before = time.monotonic(), connection.acknowledged()
+        acknowledged = acknowledged_before
+        liveness = Liveness(began, self._settings.hung_after)
+        try:
+            self._enter_connection(connection)
+            while not connection.lost.done():
+                await asyncio.wait({connection.lost}, timeout=_TICK)
+                acknowledged = max(acknowledged, connection.acknowledged())
+                now = time.monotonic()
+                if liveness.hung(now, acknowledged, connection.outstanding()):
+                    text = f"the server took no data for {self._settings.hung_after:g} s"
+                    return Failure(OutputReason.TIMEOUT, text)
+                if made_progress(acknowledged - acknowledged_before, now - began):
+                    self._backoff.reset()
+            return connection.lost.result()
+        except asyncio.CancelledError:
+            await connection.finish(self._settings.close_timeout)
+            raise
+        finally:
+            connection.abort()
+
+    def _enter_connection(self, connection: Connection) -> None:
+        """Live: send what was kept if that is fresh, else ask for a keyframe."""
+        settings = self._settings
+        if self._was_lost:
+            self._reconnects += 1
+            self._was_lost = False
+        sound_alone_ms = settings.sound_alone_after * 1000
+        audio = AudioConfig(_SAMPLE_RATE, _CHANNELS, self._desired.audio_bitrate, b"")
+        feed = Feed(connection.stream_id, self._epoch, audio, sound_alone_ms, settings.encoder)
+        self._sender = Sender(connection, feed, self._new_backlog(), self._counters, self._events.want_keyframe)
+        self._become(OutputState.LIVE)
+        if self._midstream and not self._pending:
+            self._events.want_keyframe()
+        while self._pending:
+            self._sender.send(self._pending.pop())
+
+    def _new_backlog(self) -> Backlog:
+        return Backlog(self._settings.backlog_bytes, self._settings.backlog_seconds * 1000)
+
+    # -------------------------------------------------------------------------------------------- report
+
+    def report(self) -> control.OutputReport:
+        """`muted` and `sound_enabled` are left to the caller."""
+        counters = self._counters
+        return control.OutputReport(
+            id=self._desired.id,
+            generation=self._desired.generation,
+            state=self._state,
+            reason=self._failure.reason if self._failure else None,
+            message=self._failure.message if self._failure else None,
+            reconnects=self._reconnects,
+            live_since=self._live_since,
+            statistics=control.OutputStatistics(
+                bytes_sent=counters.bytes_sent,
+                video_frames=counters.video_frames,
+                audio_frames=counters.audio_frames,
+                dropped_frames=counters.dropped_frames,
+                queued_bytes=self._sender.queued_bytes if self._sender else self._pending.bytes,
+            ),
+        )
+
+    def _become(self, state: OutputState, failure: Failure | None = None) -> None:
+        """Another state. While it retries it stays retrying until it is live: attempts are counted, not shown."""
+        if self._closed:
+            state, failure = OutputState.CLOSING, None
+        before = (self._state, self._failure and (self._failure.reason, self._failure.message))
+        self._state, self._failure = state, failure
+        if state is not OutputState.LIVE:
+            self._live_since = None
+        if (state, failure and (failure.reason, failure.message)) == before:
+            return
+        if state is OutputState.LIVE:
+            self._live_since = datetime.now(UTC)
+        self._events.on_change()
