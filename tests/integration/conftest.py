@@ -1,0 +1,27 @@
+"""What every integration test has: the running product, and a watch over the secrets that the test uses."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from support.product import MANGLED, Product, running_product
+from support.secret_watch import SecretWatch
+
+
+@pytest.fixture(autouse=True)
+def secret_watch(tmp_path: Path) -> Iterator[SecretWatch]:
+    """After the test: no log of the product that lies in `tmp_path` holds a key, or an error."""
+    watch = SecretWatch()
+    yield watch
+    for log in tmp_path.rglob("product.log"):
+        text = log.read_text(errors="replace")
+        shown = [line for line in text.splitlines() if watch.found_in(line)]
+        assert not shown, f"secrets in the log: {shown}"
+        assert not MANGLED.search(text), f"an error in the log:\n{text}"
+
+
+@pytest.fixture
+async def product(tmp_path: Path) -> AsyncIterator[Product]:
+    """A running product; ended by Ctrl-C after the test, with exit code 0 and no process left."""
+    async with running_product(tmp_path) as started:
+        yield started
