@@ -1,0 +1,85 @@
+"""Joins the parts to the FastAPI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+
+from transponder_api import push, whip
+from transponder_api.errors import install_handlers
+from transponder_api.hosts import HostCheck, host_exists
+from transponder_api.middleware import BearerToken, BodyLimit, UnexpectedErrors
+from transponder_api.openapi import describe_app
+from transponder_api.relay_client import RelayClient
+from transponder_api.settings import BODY_LIMIT, BODY_TIMEOUT, ApiSettings
+from transponder_api.streams import Streams
+from transponder_api.transponders import Transponders
+from transponder_crd.relay_host import RelayDirectory
+from transponder_crd.store import Store
+
+NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+"""FastAPI's own OpenTelemetry would take request bodies, and stream keys with them, to wherever it is pointed."""
+
+
+def create_app(
+    settings: ApiSettings, store: Store, relays: RelayDirectory, *, host_check: HostCheck = host_exists
+) -> FastAPI:
+    """The application. It keeps nothing of its own; `store` stays open after it has ended."""
+    client = RelayClient()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    options: dict[str, Any] = {"telemetry": NO_TELEMETRY}
+    app = FastAPI(
+        title="rtmp-transponder",
+        summary="Send a stream that a browser publishes by WebRTC to any RTMP(S) server",
+        version=version("rtmp-transponder"),
+        docs_url=None,  # these pages load scripts of other hosts
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=_middleware(settings),
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],  # what OpenAPI says of it
+        **options,
+    )
+    app.state.transponders = Transponders(store, settings, host_check)
+    app.state.streams = Streams(store, relays, client, settings)
+    install_handlers(app)
+    app.include_router(push.router)
+    app.include_router(whip.router)
+    app.add_api_route("/healthz", _healthz, operation_id="healthz", response_class=PlainTextResponse)
+    app.openapi = lambda: describe_app(app)  # type: ignore[method-assign]
+    return app
+
+
+def _middleware(settings: ApiSettings) -> list[Middleware]:
+    """The first is the outermost. Errors are answered within CORS, or a page could not read them."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origin.split(),
+        allow_methods=["DELETE", "GET", "OPTIONS", "PATCH", "POST"],
+        allow_headers=["*"],
+        expose_headers=whip.EXPOSED_HEADERS,
+    )
+    token = [Middleware(BearerToken, token=settings.token)] if settings.token else []
+    return [
+        Middleware(whip.AcceptPost),
+        *([cors] if settings.cors_origin else []),
+        Middleware(UnexpectedErrors),
+        *token,
+        Middleware(BodyLimit, limit=BODY_LIMIT, timeout=BODY_TIMEOUT),
+    ]
+
+
+async def _healthz() -> PlainTextResponse:
+    """The API is there."""
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,121 @@
+"""The service that publishes: a Stream object, its relay, and the relay's answer to the publisher's offer."""
+
+import asyncio
+import logging
+
+from transponder_api.errors import ApiError, Conflict, NotAcceptable, NotFound, Unavailable
+from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
+from transponder_api.settings import ApiSettings
+from transponder_api.startup import labels
+from transponder_api.views import loggable
+from transponder_crd import store as crd
+from transponder_crd.control import Offer
+from transponder_crd.meta import ObjectMeta
+from transponder_crd.names import stream_object_name
+from transponder_crd.relay_host import RelayAddress, RelayDirectory
+from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec
+from transponder_crd.waiting import wait_for
+
+log = logging.getLogger(__name__)
+
+IN_USE = "a stream of this name is being published"
+
+
+class Streams:
+    """All calls raise the errors of `transponder_api.errors`."""
+
+    def __init__(self, store: crd.Store, relays: RelayDirectory, client: RelayClient, settings: ApiSettings) -> None:
+        self.store = store
+        self.settings = settings
+        self._relays = relays
+        self._client = client
+
+    async def publish(self, name: str, source: StreamSource, sdp: str) -> tuple[Stream, str]:
+        """The Stream and the SDP answer. If anything fails, the Stream is gone again. Raises Conflict,
+        NotAcceptable, Unavailable."""
+        stream = await self._create(name, source)
+        try:
+            answer = await self._answer(stream, sdp)
+        except BaseException as error:
+            await asyncio.shield(self._delete(stream))  # also when the caller is gone or the server ends
+            reason = error.message if isinstance(error, ApiError) else type(error).__name__
+            log.info("stream %s: not published: %s", loggable(name), reason)
+            raise
+        log.info("stream %s: offer of its publisher answered", loggable(name))
+        return stream, answer
+
+    async def end(self, uid: str, source: StreamSource) -> None:
+        """End the stream of that uid. Raises NotFound."""
+        for stream in (await self.store.list(Stream)).items:
+            if stream.uid == uid and stream.spec.source == source and await self._delete(stream):
+                log.info("stream %s: ended by its publisher", loggable(stream.spec.name))
+                return
+        raise NotFound("session", "there is no such session")
+
+    # ------------------------------------------------------------------------------------------ parts
+
+    async def _create(self, name: str, source: StreamSource) -> Stream:
+        """The stored object: the name is ours from now on. An ended one of that name is waited for."""
+        metadata = ObjectMeta(name=stream_object_name(name), labels=labels(name))
+        wish = Stream(metadata=metadata, spec=StreamSpec(name=name, source=source))
+        try:
+            async with asyncio.timeout(self.settings.close_timeout):
+                while True:
+                    try:
+                        return await self.store.create(wish)
+                    except crd.AlreadyExists:
+                        await self._make_way(wish.name)
+        except TimeoutError:
+            raise Conflict("streamName", IN_USE) from None
+
+    async def _make_way(self, object_name: str) -> None:
+        try:
+            old = await self.store.get(Stream, object_name)
+        except crd.NotFound:
+            return
+        if not _over(old):
+            raise Conflict("streamName", IN_USE)
+        timeout = self.settings.close_timeout
+        await wait_for(self.store, Stream, object_name, lambda now: now is None or now.uid != old.uid, timeout)
+
+    async def _answer(self, stream: Stream, sdp: str) -> str:
+        address = await self._relay_of(stream)
+        try:
+            offer = Offer(publisher_id=stream.uid, sdp=sdp)
+            return (await self._client.offer(address, offer, self.settings.offer_timeout)).sdp
+        except OfferRefused as refusal:
+            if refusal.field == "publisherId":  # a relay that has not heard of this stream yet, or no longer
+                raise Unavailable("the relay of this stream is not ready") from None
+            raise NotAcceptable(refusal.field, refusal.rule) from None
+        except RelayUnreachable as error:
+            raise Unavailable(str(error)) from None
+
+    async def _relay_of(self, stream: Stream) -> RelayAddress:
+        def settled(now: Stream | None) -> bool:
+            return now is None or now.uid != stream.uid or _over(now) or _ready(now)
+
+        try:
+            now = await wait_for(self.store, Stream, stream.name, settled, self.settings.relay_timeout)
+        except TimeoutError:
+            raise Unavailable("no relay was ready in time") from None
+        if now is None or now.uid != stream.uid or _over(now):
+            raise Unavailable("the stream was ended before its relay was ready")
+        address = await self._relays.address(stream.spec.name)
+        if address is None or address.instance != now.status.relay_pod:
+            raise Unavailable("the relay of this stream was lost")
+        return address
+
+    async def _delete(self, stream: Stream) -> bool:
+        try:
+            await self.store.delete(Stream, stream.name, stream.uid)
+        except crd.NotFound:
+            return False
+        return True
+
+
+def _ready(stream: Stream) -> bool:
+    return stream.status.phase == StreamPhase.READY and stream.status.relay_pod is not None
+
+
+def _over(stream: Stream) -> bool:
+    return stream.deleting or stream.status.phase == StreamPhase.ENDED

@@ -1,0 +1,173 @@
+"""The service behind `/rest-api/push/*`: find, make, change and end transponder objects. It keeps nothing itself."""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from transponder_api import shapes
+from transponder_api.errors import BadRequest, Conflict, NotFound
+from transponder_api.hosts import HostCheck
+from transponder_api.settings import ApiSettings
+from transponder_api.startup import SECRET_KEY, create_transponder, labels
+from transponder_api.views import ANNOTATION_DESTINATION, loggable, matches, redacted
+from transponder_crd import store as crd
+from transponder_crd.defaults import Defaults
+from transponder_crd.destination import Destination, InvalidRtmpUrl
+from transponder_crd.meta import ObjectMeta
+from transponder_crd.names import FINALIZER, transponder_object_name
+from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, SecretKeyRef, Sound, TransponderSpec
+from transponder_crd.waiting import wait_for
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_ID = "no transponder has this id"
+
+Change = Callable[[TransponderSpec], TransponderSpec]
+
+
+class Transponders:
+    """All calls raise the errors of `transponder_api.errors`."""
+
+    def __init__(self, store: crd.Store, settings: ApiSettings, host_exists: HostCheck) -> None:
+        self.store = store
+        self.settings = settings
+        self._host_exists = host_exists
+
+    async def start(self, request: shapes.Startup) -> RtmpTransponder:
+        """Make a transponder. It need not have a published stream: it waits for its publisher."""
+        destination = _parse(request.rtmp_url)
+        if request.options is not None and request.options.action == "sound_on":
+            self._check_sound("options.soundFile", request.options.sound_file or "")
+        await self._check_free(request)
+        if not await self._host_exists(destination.host, self.settings.resolve_timeout):
+            raise BadRequest("rtmpUrl", "its host does not exist")
+        wish = transponder_for(request, destination, self.settings.defaults)
+        created = await create_transponder(self.store, wish, request.rtmp_url, self.settings.close_timeout)
+        self._log(created, f"to {destination.host} made")
+        return created
+
+    async def find(self, stream_name: str | None = None, rtmp_url: str | None = None) -> list[RtmpTransponder]:
+        found = [
+            item
+            for item in (await self.store.list(RtmpTransponder)).items
+            if not item.deleting and matches(item, stream_name, rtmp_url, self.settings.defaults)
+        ]
+        if not found:
+            asked = "rtmpUrl" if rtmp_url is not None else "streamName" if stream_name is not None else "transponders"
+            raise NotFound(asked, "no transponder is like this")
+        return sorted(found, key=lambda item: (str(item.metadata.creation_timestamp), item.name))
+
+    async def terminate(self, media_session_id: str) -> None:
+        """Returns when the RTMP session is closed, or after a while: the rest then goes on by itself."""
+        old = await self._by_id(media_session_id)
+        try:
+            await self.store.delete(RtmpTransponder, old.name, old.uid)
+        except crd.NotFound:
+            raise NotFound("mediaSessionId", UNKNOWN_ID) from None
+        self._log(old, "ended")
+        await self._wait(old, lambda now: now is None or now.uid != old.uid)
+
+    async def mute(self, media_session_id: str, *, muted: bool) -> None:
+        await self._change(media_session_id, "muted" if muted else "unmuted", muted=muted)
+
+    async def sound_on(self, request: shapes.SoundOn) -> None:
+        await self._by_id(request.media_session_id)
+        self._check_sound("soundFile", request.sound_file)
+        sound = play(request.sound_file, loop=request.loop)
+        await self._change(request.media_session_id, "plays a sound", sound=sound)
+
+    async def sound_off(self, media_session_id: str) -> None:
+        await self._change(media_session_id, "plays no sound", sound=None)
+
+    # ------------------------------------------------------------------------------------------ parts
+
+    async def _by_id(self, media_session_id: str) -> RtmpTransponder:
+        for item in (await self.store.list(RtmpTransponder)).items:
+            if item.uid == media_session_id and not item.deleting:
+                return item
+        raise NotFound("mediaSessionId", UNKNOWN_ID)
+
+    async def _change(self, media_session_id: str, what: str, **changes: object) -> None:
+        """Change the spec; return when the relay does as it says, or after a while."""
+        old = await self._by_id(media_session_id)
+
+        def changed(now: RtmpTransponder) -> RtmpTransponder:
+            if now.uid != old.uid or now.deleting:
+                raise crd.NotFound(f"{now.kind} {now.name} is another one by now")
+            return now.model_copy(update={"spec": now.spec.model_copy(update=changes)})
+
+        try:
+            new = await crd.edit(self.store, RtmpTransponder, old.name, changed)
+        except crd.NotFound:
+            raise NotFound("mediaSessionId", UNKNOWN_ID) from None
+        self._log(new, what)
+        await self._wait(new, lambda now: now is None or now.uid != new.uid or _in_effect(now, new))
+
+    async def _wait(self, transponder: RtmpTransponder, accept: Callable[[RtmpTransponder | None], bool]) -> None:
+        try:
+            await wait_for(self.store, RtmpTransponder, transponder.name, accept, self.settings.effect_timeout)
+        except TimeoutError:
+            log.warning("transponder %s: the change is not in effect yet", transponder.name)
+
+    async def _check_free(self, request: shapes.Startup) -> None:
+        """One made without REST, under a name of its own, counts too."""
+        url = request.rtmp_url.get_secret_value()
+        for item in (await self.store.list(RtmpTransponder)).items:
+            if item.spec.stream_name == request.stream_name and item.spec.rtmp_url == url and not item.deleting:
+                raise Conflict("rtmpUrl", "a transponder of this stream and this URL exists")
+
+    def _check_sound(self, field: str, file: str) -> None:
+        # its rule lets no separator in, so it names something in the folder itself
+        if not (self.settings.sounds_folder / file).is_file():
+            raise NotFound(field, "there is no such file in the sounds folder")
+
+    @staticmethod
+    def _log(transponder: RtmpTransponder, what: str) -> None:
+        log.info("transponder %s of stream %s: %s", transponder.uid[:8], loggable(transponder.spec.stream_name), what)
+
+
+def _in_effect(now: RtmpTransponder, wish: RtmpTransponder) -> bool:
+    return now.status.observed_generation >= wish.metadata.generation
+
+
+def _parse(url: SecretStr) -> Destination:
+    try:
+        return Destination.parse(url.get_secret_value())
+    except InvalidRtmpUrl as error:
+        raise BadRequest("rtmpUrl", str(error)) from None
+
+
+def play(file: str, *, loop: bool | None) -> Sound:
+    """Its trigger is new each time, so that a second call plays the file again."""
+    return Sound(file=file, loop=bool(loop), trigger=secrets.token_hex(8))
+
+
+def _first_sound(options: shapes.StartOptions) -> Sound | None:
+    if options.action != "sound_on" or options.sound_file is None:
+        return None
+    return play(options.sound_file, loop=options.loop)
+
+
+def transponder_for(request: shapes.Startup, destination: Destination, defaults: Defaults) -> RtmpTransponder:
+    """The object that a startup call asks for; its URL is in the Secret of the same name."""
+    options = request.options or shapes.StartOptions()
+    full_url = request.rtmp_transponder_full_url
+    name = transponder_object_name(request.stream_name, request.rtmp_url.get_secret_value())
+    metadata = ObjectMeta(
+        name=name,
+        labels=labels(request.stream_name),
+        annotations={ANNOTATION_DESTINATION: redacted(destination, full_url, defaults)},
+        finalizers=[FINALIZER],
+    )
+    spec = TransponderSpec(
+        stream_name=request.stream_name,
+        rtmp_url_from=RtmpUrlSource(secret_key_ref=SecretKeyRef(name=name, key=SECRET_KEY)),
+        muted=options.action == "mute",
+        sound=_first_sound(options),
+        full_url=full_url,
+        flash_version=request.rtmp_flash_version,
+        options=options.model_dump(exclude_unset=True),
+    )
+    return RtmpTransponder(metadata=metadata, spec=spec)

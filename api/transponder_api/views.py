@@ -1,0 +1,90 @@
+"""Pure: a transponder object as REST shows it and finds it."""
+
+from transponder_api import shapes
+from transponder_crd.defaults import Defaults
+from transponder_crd.destination import Destination, InvalidRtmpUrl
+from transponder_crd.names import transponder_object_name
+from transponder_crd.resource import GROUP, RtmpTransponder, TransponderPhase, TransponderSpec
+
+ANNOTATION_DESTINATION = f"{GROUP}/destination"
+"""The redacted URL, for the time before the reconciler has written `status.destination`."""
+
+
+def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes.Transponder:
+    status, spec = transponder.status, transponder.spec
+    in_effect = status.observed_generation >= transponder.metadata.generation
+    return shapes.Transponder(
+        media_session_id=transponder.uid,
+        stream_name=outgoing_name(transponder, defaults),
+        rtmp_url=shown_url(transponder, defaults),
+        width=status.width,
+        height=status.height,
+        # a change that is not in effect yet is shown as it will be
+        muted=status.muted if in_effect else spec.muted,
+        sound_enabled=status.sound_enabled if in_effect else spec.sound is not None,
+        options=spec.options,
+        state=status.phase or TransponderPhase.PENDING,
+        last_error=status.last_error,
+        reconnects=status.reconnects,
+    )
+
+
+def outgoing_name(transponder: RtmpTransponder, defaults: Defaults) -> str:
+    """The stream's name on the RTMP side: the reconciler's word, else stream name and prefix."""
+    return transponder.status.stream_name or _prefixed_name(transponder, defaults)
+
+
+def _prefixed_name(transponder: RtmpTransponder, defaults: Defaults) -> str:
+    spec = transponder.spec
+    prefix = spec.stream_name_prefix if spec.stream_name_prefix is not None else defaults.stream_name_prefix
+    return prefix + spec.stream_name
+
+
+def shown_url(transponder: RtmpTransponder, defaults: Defaults) -> str:
+    """The destination without its secrets; empty if it is known to no one but the Secret."""
+    if transponder.status.destination:
+        return transponder.status.destination
+    if transponder.spec.rtmp_url is not None:
+        return _redacted(transponder.spec, transponder.spec.rtmp_url, defaults)
+    return transponder.metadata.annotations.get(ANNOTATION_DESTINATION, "")
+
+
+def _redacted(spec: TransponderSpec, url: str, defaults: Defaults) -> str:
+    try:
+        return redacted(Destination.parse(url), spec.full_url, defaults)
+    except InvalidRtmpUrl:
+        return ""
+
+
+def redacted(destination: Destination, full_url: bool | None, defaults: Defaults) -> str:
+    return destination.redacted(full_url=defaults.full_url if full_url is None else full_url)
+
+
+def matches(transponder: RtmpTransponder, stream_name: str | None, rtmp_url: str | None, defaults: Defaults) -> bool:
+    """Is it one of those that a filter asks for? None asks for all."""
+    return (stream_name is None or _has_name(transponder, stream_name, defaults)) and (
+        rtmp_url is None or _has_url(transponder, rtmp_url, defaults)
+    )
+
+
+def _has_name(transponder: RtmpTransponder, name: str, defaults: Defaults) -> bool:
+    return name in {
+        transponder.spec.stream_name,
+        _prefixed_name(transponder, defaults),
+        outgoing_name(transponder, defaults),
+    }
+
+
+def _has_url(transponder: RtmpTransponder, rtmp_url: str, defaults: Defaults) -> bool:
+    """The URL is in a Secret, but the object's name was made from it."""
+    return (
+        transponder.name == transponder_object_name(transponder.spec.stream_name, rtmp_url)
+        or transponder.spec.rtmp_url == rtmp_url
+        or shown_url(transponder, defaults) == rtmp_url
+    )
+
+
+def loggable(stream_name: str) -> str:
+    """A stream name for the log: some sites put a query with a key into it."""
+    name, query, _ = stream_name.partition("?")
+    return name + ("?…" if query else "")
