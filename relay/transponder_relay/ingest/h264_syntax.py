@@ -1,0 +1,149 @@
+"""The little of H.264 (ITU-T H.264, 7.3) that a relay must read: parameter set ids, picture size, slice's PPS. Pure."""
+
+from typing import NamedTuple
+
+# profiles whose SPS carries the chroma format fields (7.3.2.1.1)
+_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+_MAX_SIZE = 16384
+
+
+class InvalidSyntax(ValueError):
+    """A NAL unit that does not follow the standard."""
+
+
+class SequenceParameters(NamedTuple):
+    id: int
+    width: int
+    """Luma samples after cropping."""
+    height: int
+
+
+class PictureParameters(NamedTuple):
+    id: int
+    sequence_id: int
+
+
+class _Bits:
+    """Bits of an RBSP; all reads raise InvalidSyntax at the end of the data."""
+
+    __slots__ = ("_left", "_value")
+
+    def __init__(self, nal: bytes) -> None:
+        rbsp = nal[1:].replace(b"\0\0\3", b"\0\0")  # emulation prevention (7.4.1)
+        self._value = int.from_bytes(rbsp, "big")
+        self._left = 8 * len(rbsp)
+
+    def read(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise InvalidSyntax("H.264: the NAL unit is too short")
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def flag(self) -> bool:
+        return bool(self.read(1))
+
+    def unsigned(self) -> int:
+        """ue(v) (9.1)."""
+        zeros = 0
+        while not self.read(1):
+            zeros += 1
+            if zeros > 31:
+                raise InvalidSyntax("H.264: Exp-Golomb code too long")
+        return (1 << zeros) - 1 + self.read(zeros)
+
+    def signed(self) -> int:
+        """se(v) (9.1.1)."""
+        code = self.unsigned()
+        return (code + 1) // 2 if code & 1 else -(code // 2)
+
+
+def parse_sps(nal: bytes) -> SequenceParameters:
+    """7.3.2.1.1, up to the cropping rectangle. Raises InvalidSyntax."""
+    if len(nal) < 4:
+        raise InvalidSyntax("H.264: the SPS is too short")
+    bits = _Bits(nal)
+    profile = bits.read(8)
+    bits.read(16)  # constraint flags, level
+    identifier = bits.unsigned()
+    if identifier > 31:
+        raise InvalidSyntax("H.264: seq_parameter_set_id exceeds 31")
+    chroma_format = _read_chroma_format(bits) if profile in _HIGH_PROFILES else 1
+    bits.unsigned()  # log2_max_frame_num_minus4
+    _skip_picture_order(bits)
+    bits.unsigned()  # max_num_ref_frames
+    bits.flag()  # gaps_in_frame_num_value_allowed_flag
+    width = 16 * (bits.unsigned() + 1)
+    height = 16 * (bits.unsigned() + 1)
+    frame_mbs_only = bits.flag()
+    if not frame_mbs_only:
+        height *= 2
+        bits.flag()  # mb_adaptive_frame_field_flag
+    bits.flag()  # direct_8x8_inference_flag
+    if bits.flag():
+        crop_x, crop_y = _crop_units(chroma_format, frame_mbs_only)
+        width -= crop_x * (bits.unsigned() + bits.unsigned())
+        height -= crop_y * (bits.unsigned() + bits.unsigned())
+    if not (0 < width <= _MAX_SIZE and 0 < height <= _MAX_SIZE):
+        raise InvalidSyntax("H.264: the picture size is out of range")
+    return SequenceParameters(identifier, width, height)
+
+
+def _read_chroma_format(bits: _Bits) -> int:
+    """ChromaArrayType; passes over bit depths and scaling matrices."""
+    chroma_format = bits.unsigned()
+    separate_planes = chroma_format == 3 and bits.flag()
+    bits.unsigned()  # bit_depth_luma_minus8
+    bits.unsigned()  # bit_depth_chroma_minus8
+    bits.flag()  # qpprime_y_zero_transform_bypass_flag
+    if bits.flag():
+        for index in range(8 if chroma_format != 3 else 12):
+            if bits.flag():
+                _skip_scaling_list(bits, 16 if index < 6 else 64)
+    return 0 if separate_planes else chroma_format
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.signed()) % 256
+        last = following or last
+
+
+def _skip_picture_order(bits: _Bits) -> None:
+    order_type = bits.unsigned()
+    if order_type == 0:
+        bits.unsigned()
+    elif order_type == 1:
+        bits.flag()
+        bits.signed()
+        bits.signed()
+        cycle = bits.unsigned()
+        if cycle > 255:
+            raise InvalidSyntax("H.264: num_ref_frames_in_pic_order_cnt_cycle exceeds 255")
+        for _ in range(cycle):
+            bits.signed()
+
+
+def _crop_units(chroma_format: int, frame_mbs_only: bool) -> tuple[int, int]:
+    """CropUnitX and CropUnitY (7.4.2.1.1)."""
+    x = 2 if chroma_format in (1, 2) else 1
+    y = 2 if chroma_format == 1 else 1
+    return x, y * (2 - frame_mbs_only)
+
+
+def parse_pps(nal: bytes) -> PictureParameters:
+    """7.3.2.2, the two ids. Raises InvalidSyntax."""
+    bits = _Bits(nal[:16])
+    parameters = PictureParameters(bits.unsigned(), bits.unsigned())
+    if parameters.id > 255 or parameters.sequence_id > 31:
+        raise InvalidSyntax("H.264: parameter set id out of range")
+    return parameters
+
+
+def parse_slice_pps(nal: bytes) -> int:
+    """The PPS that a slice uses (7.3.3); the first 16 bytes of the NAL unit are enough. Raises InvalidSyntax."""
+    bits = _Bits(nal[:16])
+    bits.unsigned()  # first_mb_in_slice
+    bits.unsigned()  # slice_type
+    return bits.unsigned()

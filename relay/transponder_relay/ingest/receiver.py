@@ -1,0 +1,231 @@
+"""From RTP packets to access units and sound packets: the hot path of a session."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
+from transponder_relay.ingest.h264 import Depacketiser
+from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
+from transponder_relay.ingest.reception import Reception
+from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
+from transponder_relay.ingest.rtp import RtpPacket, original_of, unwrap16, unwrap32
+from transponder_relay.ingest.sdp import AudioChoice, VideoChoice
+from transponder_relay.ingest.timeline import PICTURE_CLOCK
+from transponder_relay.media import AccessUnit, SoundPacket
+
+REORDER_WAIT = 0.04
+"""Seconds that sound waits for a missing packet: it is not asked for again."""
+SILENCE_OF_OLD = 1.0
+"""Seconds without a packet after which another SSRC may take over."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """As control.IngestStatistics, counted up in place."""
+
+    bytes_received: int = 0
+    packets_received: int = 0
+    packets_repaired: int = 0
+    video_frames: int = 0
+    video_frames_dropped: int = 0
+    keyframes: int = 0
+    audio_packets: int = 0
+
+
+class _Stream:
+    """One SSRC: unwrapped numbers, reception counts and order."""
+
+    __slots__ = ("buffer", "last_arrival", "reception", "sequence", "ssrc", "time")
+
+    def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[RtpPacket]) -> None:
+        self.ssrc = first.ssrc
+        self.sequence = first.sequence + 0x10000  # so that a reordered start stays positive
+        self.time = first.time + 0x100000000
+        self.last_arrival = 0.0
+        self.reception = Reception(self.sequence, clock)
+        self.buffer = buffer
+
+    def take(self, packet: RtpPacket, arrival: float) -> int:
+        """Count an original packet; its unwrapped sequence number."""
+        sequence = unwrap16(packet.sequence, self.sequence)
+        self.last_arrival = arrival
+        reception = self.reception
+        reception.received += 1
+        if sequence > self.sequence:
+            self.sequence = reception.highest = sequence
+        reception.arrived(unwrap32(packet.time, self.time), arrival)
+        return sequence
+
+
+class _Receiver:
+    """What sound and picture have in common."""
+
+    __slots__ = ("_clock", "_counters", "_stream", "_timing")
+
+    def __init__(self, clock: int, timing: RepairTiming, counters: Counters) -> None:
+        self._clock = clock
+        self._timing = timing
+        self._counters = counters
+        self._stream: _Stream | None = None
+
+    @property
+    def ssrc(self) -> int | None:
+        """Of the stream being received."""
+        return self._stream.ssrc if self._stream else None
+
+    @property
+    def lost(self) -> int:
+        """Packets that did not come by themselves."""
+        return max(0, self._stream.reception.lost) if self._stream else 0
+
+    def report_block(self, now: float) -> ReportBlock | None:
+        return self._stream.reception.block(self._stream.ssrc, now) if self._stream else None
+
+    def sender_report(self, report: SenderReport, arrival: float) -> int | None:
+        """The report's RTP time unwrapped, None if it is of another stream."""
+        if self._stream is None or report.ssrc != self._stream.ssrc:
+            return None
+        self._stream.reception.sender_report(report, arrival)
+        return unwrap32(report.rtp_time, self._stream.time)
+
+    def deadline(self) -> float | None:
+        """When `on_timer` is due; None if no packet is missing."""
+        stream = self._stream
+        return stream.buffer.deadline() if stream and stream.buffer.waiting else None
+
+    def _stream_of(self, packet: RtpPacket, arrival: float) -> _Stream | None:
+        """The stream that the packet belongs to: a new one for the first, None for a second one beside the first."""
+        stream = self._stream
+        if stream is not None and stream.ssrc == packet.ssrc:
+            return stream
+        if stream is not None and arrival - stream.last_arrival < SILENCE_OF_OLD:
+            return None
+        self._stream = _Stream(packet, self._clock, self._new_buffer())
+        return self._stream
+
+    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+        raise NotImplementedError
+
+
+class VideoReceiver(_Receiver):
+    """H.264: orders, repairs, joins. Whole pictures go to `deliver`, or `damaged` is called."""
+
+    __slots__ = ("_choice", "_damaged", "_deliver", "_depacketiser")
+
+    def __init__(
+        self,
+        choice: VideoChoice,
+        timing: RepairTiming,
+        counters: Counters,
+        deliver: Callable[[AccessUnit], None],
+        damaged: Callable[[], None],
+    ) -> None:
+        super().__init__(PICTURE_CLOCK, timing, counters)
+        self._choice = choice
+        self._deliver = deliver
+        self._damaged = damaged
+        self._depacketiser = Depacketiser(choice.parameter_sets)
+
+    def on_packet(self, packet: RtpPacket, arrival: float) -> bool:
+        """A packet of the picture itself. Whether packets are missing now: see `deadline`."""
+        stream = self._stream_of(packet, arrival)
+        return stream is not None and self._push(stream, stream.take(packet, arrival), packet, arrival, False)
+
+    def on_retransmission(self, packet: RtpPacket, arrival: float) -> bool:
+        """A packet of the RTX stream (RFC 4588)."""
+        stream = self._stream
+        original = original_of(packet, self._choice.payload_type, stream.ssrc) if stream else None
+        if stream is None or original is None:
+            return False
+        return self._push(stream, unwrap16(original.sequence, stream.sequence), original, arrival, True)
+
+    def on_timer(self, now: float) -> list[int]:
+        """Give up what is overdue; the unwrapped sequence numbers to send a NACK for."""
+        stream = self._stream
+        if stream is None:
+            return []
+        self._consume(stream, stream.buffer.give_up(now), now)
+        return stream.buffer.nacks(now)
+
+    def _push(self, stream: _Stream, sequence: int, packet: RtpPacket, arrival: float, again: bool) -> bool:
+        buffer = stream.buffer
+        released = buffer.push(sequence, packet, arrival, again)
+        if released:
+            self._consume(stream, released, arrival)
+        if buffer.waiting and self._depacketiser.awaiting_keyframe:
+            # nothing before the next keyframe is of use: do not wait for it
+            self._consume(stream, buffer.skip_to(self._resumes), arrival)
+        return buffer.waiting
+
+    def _resumes(self, packet: RtpPacket) -> bool:
+        return self._depacketiser.resumes(packet.payload)
+
+    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
+        depacketiser = self._depacketiser
+        for packet in released:
+            if packet is None:
+                depacketiser.gap()
+                self._damaged()
+                continue
+            time = stream.time = unwrap32(packet.time, stream.time)
+            units = depacketiser.push(packet.payload, time, packet.marker, now)
+            for unit in units:
+                self._deliver(unit)
+            if packet.marker and depacketiser.awaiting_keyframe:
+                self._damaged()
+        self._counters.video_frames_dropped = depacketiser.dropped
+        self._counters.packets_repaired = stream.buffer.repaired
+
+    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+        if self._stream is not None:
+            self._depacketiser.gap()
+        return JitterBuffer(self._timing, repair=self._choice.nack, rtx=self._choice.rtx_payload_type is not None)
+
+
+class AudioReceiver(_Receiver):
+    """Sound: orders, and lets the timeline place what is missing. RTP times come out in 48 kHz units."""
+
+    __slots__ = ("_deliver", "_samples", "_scale")
+
+    def __init__(
+        self,
+        choice: AudioChoice,
+        timing: RepairTiming,
+        counters: Counters,
+        deliver: Callable[[SoundPacket, int], None],
+    ) -> None:
+        """`deliver`: the packet, and its length in 48 kHz samples; the packet's time is in 48 kHz units as well."""
+        super().__init__(choice.clock, timing, counters)
+        self._deliver = deliver
+        self._scale = SOUND_CLOCK // choice.clock
+        self._samples = opus_samples if choice.codec == "opus" else g711_samples
+
+    def on_packet(self, packet: RtpPacket, arrival: float) -> bool:
+        """Whether packets are missing now: see `deadline`."""
+        stream = self._stream_of(packet, arrival)
+        if stream is None:
+            return False
+        self._consume(stream, stream.buffer.push(stream.take(packet, arrival), packet, arrival), arrival)
+        return stream.buffer.waiting
+
+    def on_timer(self, now: float) -> None:
+        """Give up what is overdue."""
+        if self._stream is not None:
+            self._consume(self._stream, self._stream.buffer.give_up(now), now)
+
+    def sender_report(self, report: SenderReport, arrival: float) -> int | None:
+        time = super().sender_report(report, arrival)
+        return None if time is None else time * self._scale
+
+    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
+        for packet in released:
+            if packet is None:
+                continue
+            stream.time = unwrap32(packet.time, stream.time)
+            samples = self._samples(packet.payload)
+            if samples:
+                self._counters.audio_packets += 1
+                self._deliver(SoundPacket(stream.time * self._scale, now, packet.payload), samples)
+
+    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+        return JitterBuffer(self._timing, patience=REORDER_WAIT)

@@ -1,0 +1,179 @@
+"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what a receiver reads and writes. Pure.
+
+A datagram is one or more packets after each other; build one by joining the parts made here. The first part must be a
+receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from struct import Struct, pack
+from typing import NamedTuple
+
+from transponder_relay.ingest.rtp import InvalidPacket
+
+SENDER_REPORT = 200
+RECEIVER_REPORT = 201
+SOURCE_DESCRIPTION = 202
+GOODBYE = 203
+TRANSPORT_FEEDBACK = 205
+PAYLOAD_FEEDBACK = 206
+
+GENERIC_NACK = 1
+PICTURE_LOSS_INDICATION = 1
+APPLICATION_LAYER = 15
+
+_CNAME = 1
+_HEADER = Struct("!BBH")
+_SENDER_INFO = Struct("!IIII").unpack_from
+_WORD = Struct("!I").unpack_from
+
+
+class SenderReport(NamedTuple):
+    """The moment `rtp_time` in the sender's wall clock (RFC 3550 section 6.4.1)."""
+
+    ssrc: int
+    ntp: int
+    """64 bits: seconds since 1900 in the upper half, fraction in the lower."""
+    rtp_time: int
+    """32 bits, as on the wire."""
+
+    @property
+    def seconds(self) -> float:
+        return self.ntp / 4294967296
+
+    @property
+    def compact(self) -> int:
+        """The middle 32 bits of `ntp`: LSR of a report block."""
+        return self.ntp >> 16 & 0xFFFFFFFF
+
+
+class Goodbye(NamedTuple):
+    ssrcs: tuple[int, ...]
+
+
+class SourceName(NamedTuple):
+    """The CNAME of a source: sources with one name share one wall clock."""
+
+    ssrc: int
+    name: bytes
+
+
+RtcpItem = SenderReport | Goodbye | SourceName
+
+
+def parse_rtcp(data: bytes) -> list[RtcpItem]:
+    """What we use of a decrypted RTCP datagram; other packets are passed over. Raises InvalidPacket."""
+    items: list[RtcpItem] = []
+    for kind, count, body in _packets(data):
+        if kind == SENDER_REPORT:
+            if len(body) < 24:
+                raise InvalidPacket("RTCP: sender report is cut off")
+            ssrc, high, low, rtp_time = _SENDER_INFO(body)
+            items.append(SenderReport(ssrc, high << 32 | low, rtp_time))
+        elif kind == GOODBYE:
+            if len(body) < 4 * count:
+                raise InvalidPacket("RTCP: BYE is cut off")
+            items.append(Goodbye(tuple(_WORD(body, 4 * i)[0] for i in range(count))))
+        elif kind == SOURCE_DESCRIPTION:
+            items.extend(_source_names(body, count))
+    return items
+
+
+def _packets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    position, size = 0, len(data)
+    while position < size:
+        if size - position < 4:
+            raise InvalidPacket("RTCP: header is cut off")
+        flags, kind, words = _HEADER.unpack_from(data, position)
+        end = position + 4 + 4 * words
+        if flags >> 6 != 2 or end > size:
+            raise InvalidPacket("RTCP: wrong version or length")
+        yield kind, flags & 31, data[position + 4 : end]
+        position = end
+
+
+def _source_names(body: bytes, chunks: int) -> Iterator[SourceName]:
+    position = 0
+    for _ in range(chunks):
+        if position + 4 > len(body):
+            raise InvalidPacket("RTCP: SDES is cut off")
+        ssrc = _WORD(body, position)[0]
+        position += 4
+        while position < len(body) and body[position]:
+            if position + 2 > len(body) or position + 2 + body[position + 1] > len(body):
+                raise InvalidPacket("RTCP: SDES item is cut off")
+            end = position + 2 + body[position + 1]
+            if body[position] == _CNAME:
+                yield SourceName(ssrc, body[position + 2 : end])
+            position = end
+        position += 4 - position % 4  # at least one zero ends the chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBlock:
+    """RFC 3550 section 6.4.1, in the units of the wire."""
+
+    ssrc: int
+    fraction_lost: int
+    """Share of packets lost since the last report, of 256."""
+    packets_lost: int
+    highest_sequence: int
+    """Extended."""
+    jitter: int
+    """RTP clock units."""
+    last_sender_report: int
+    delay_since_sender_report: int
+    """1/65536 s."""
+
+    def __bytes__(self) -> bytes:
+        lost = max(-0x800000, min(self.packets_lost, 0x7FFFFF)) & 0xFFFFFF
+        return pack(
+            "!IIIIII",
+            self.ssrc,
+            self.fraction_lost << 24 | lost,
+            self.highest_sequence & 0xFFFFFFFF,
+            self.jitter & 0xFFFFFFFF,
+            self.last_sender_report,
+            min(self.delay_since_sender_report, 0xFFFFFFFF),
+        )
+
+
+def _packet(kind: int, count: int, body: bytes) -> bytes:
+    return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body
+
+
+def receiver_report(ssrc: int, blocks: Sequence[ReportBlock] = ()) -> bytes:
+    """At most 31 blocks."""
+    return _packet(RECEIVER_REPORT, len(blocks), pack("!I", ssrc) + b"".join(map(bytes, blocks)))
+
+
+def source_description(ssrc: int, name: bytes) -> bytes:
+    """SDES with the CNAME alone, at most 255 bytes of it."""
+    chunk = pack("!IBB", ssrc, _CNAME, len(name)) + name
+    return _packet(SOURCE_DESCRIPTION, 1, chunk + bytes(4 - len(chunk) % 4))
+
+
+def picture_loss_indication(ssrc: int, media_ssrc: int) -> bytes:
+    """PLI (RFC 4585 section 6.3.1)."""
+    return _packet(PAYLOAD_FEEDBACK, PICTURE_LOSS_INDICATION, pack("!II", ssrc, media_ssrc))
+
+
+def nack(ssrc: int, media_ssrc: int, sequences: Iterable[int]) -> bytes:
+    """Generic NACK (RFC 4585 section 6.2.1) of unwrapped sequence numbers in rising order."""
+    fields: list[tuple[int, int]] = []
+    for sequence in sequences:
+        distance = sequence - fields[-1][0] if fields else 0
+        if 1 <= distance <= 16:
+            fields[-1] = (fields[-1][0], fields[-1][1] | 1 << (distance - 1))
+        else:
+            fields.append((sequence, 0))
+    body = b"".join(pack("!HH", first & 0xFFFF, mask) for first, mask in fields)
+    return _packet(TRANSPORT_FEEDBACK, GENERIC_NACK, pack("!II", ssrc, media_ssrc) + body)
+
+
+def receiver_estimated_max_bitrate(ssrc: int, bits_per_second: int, media_ssrcs: Sequence[int]) -> bytes:
+    """REMB (draft-alvestrand-rmcat-remb-03 section 2.2); the bitrate is rounded down to 18 significant bits."""
+    exponent = max(0, bits_per_second.bit_length() - 18)
+    body = pack("!II", ssrc, 0) + b"REMB"
+    body += pack("!I", len(media_ssrcs) << 24 | exponent << 18 | bits_per_second >> exponent)
+    return _packet(PAYLOAD_FEEDBACK, APPLICATION_LAYER, body + b"".join(pack("!I", s) for s in media_ssrcs))

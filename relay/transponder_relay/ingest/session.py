@@ -1,0 +1,299 @@
+"""One publisher: its SDP offer answered, its media received, its feedback sent, its end told."""
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import suppress
+from typing import Protocol
+
+from transponder_crd.control import IngestStatistics
+from transponder_relay.ingest import rtcp
+from transponder_relay.ingest.answer import write_answer
+from transponder_relay.ingest.jitter import RepairTiming
+from transponder_relay.ingest.keyframes import KeyframePolicy
+from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
+from transponder_relay.ingest.rtp import InvalidPacket, parse_rtp
+from transponder_relay.ingest.sdp import Offer, parse_offer
+from transponder_relay.ingest.settings import IngestSettings as IngestSettings
+from transponder_relay.ingest.timeline import Kind, Timeline
+from transponder_relay.ingest.transport import DtlsError, MediaTransport
+from transponder_relay.media import AccessUnit, SoundPacket
+
+logger = logging.getLogger(__name__)
+
+ICE_TIMEOUT = "Failed by ICE timeout"
+DTLS_ERROR = "Failed by DTLS error"
+ICE_KEEP_ALIVE = "Failed by ICE keep alive"
+RTP_ACTIVITY = "Failed by RTP activity"
+STOPPED_BY_USER = "Stopped by user"
+"""WCS `info` strings: pages compare against them."""
+
+REPORT_INTERVAL = 1.0
+"""Seconds between two receiver reports, each with a REMB."""
+
+REPAIR_STEP = 0.01
+"""Seconds between two looks at what is missing, at most."""
+
+
+class PublisherEvents(Protocol):
+    """Called in the event loop, media in the iteration in which it came; must not raise."""
+
+    def on_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
+        """DTLS is up; None for a kind that was not offered."""
+        ...
+
+    def on_video(self, unit: AccessUnit, time_ms: int) -> None:
+        """`time_ms`: stream clock."""
+        ...
+
+    def on_sound(self, packet: SoundPacket, position: int) -> None:
+        """`position`: of the first sample, in 48 kHz samples of the stream clock."""
+        ...
+
+    def on_ended(self, reason: str) -> None:
+        """Exactly once, unless `close` came first; `reason` is a WCS `info` string. The session is to be closed."""
+        ...
+
+
+class PublisherSession:
+    """Takes one offer; `close` it in the end, whatever happened."""
+
+    def __init__(self, settings: IngestSettings, timeline: Timeline, events: PublisherEvents) -> None:
+        self._settings = settings
+        self._timeline = timeline
+        self._events = events
+        self._counters = Counters()
+        self._timing = RepairTiming()
+        self._keyframes = KeyframePolicy(settings.keyframe_interval)
+        self._max_bitrate = settings.max_bitrate
+        self._ssrc = secrets.randbits(32)
+        self._cname = secrets.token_urlsafe(12).encode()
+        self._reduced_size = False
+        self._transport: MediaTransport | None = None
+        self._video: VideoReceiver | None = None
+        self._audio: AudioReceiver | None = None
+        self._video_type = self._rtx_type = self._audio_type = -1
+        self._connecting: asyncio.Task[None] | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._repair: asyncio.TimerHandle | None = None
+        self._last_rtp = 0.0
+        self._ended = False
+
+    # ------------------------------------------------------------------------------------------ for the owner
+
+    async def answer(self, offer_sdp: str) -> str:
+        """The SDP answer with all candidates. Raises InvalidOffer; OSError if no socket can be opened."""
+        offer = parse_offer(offer_sdp)
+        self._transport = MediaTransport(self._settings, self)
+        local = await self._transport.gather()
+        self._prepare_receivers(offer)
+        self._transport.prepare(offer)
+        self._connecting = asyncio.create_task(self._connect(offer, self._transport))
+        return write_answer(offer, local, self._settings, secrets.randbits(62))
+
+    def request_keyframe(self) -> None:
+        """Ask the publisher for a keyframe, at most each 0.5 s."""
+        self._keyframes.want()
+        self._ask_for_keyframe(time.monotonic())
+
+    def set_keyframe_interval(self, seconds: float) -> None:
+        self._keyframes.set_interval(seconds)
+
+    def set_max_bitrate(self, bits_per_second: int) -> None:
+        """Takes effect with the next report, within a second."""
+        self._max_bitrate = bits_per_second
+
+    def statistics(self) -> IngestStatistics:
+        counters, round_trip = self._counters, self._timing.round_trip
+        return IngestStatistics(
+            bytes_received=counters.bytes_received,
+            packets_received=counters.packets_received,
+            packets_lost=sum(r.lost for r in (self._video, self._audio) if r),
+            packets_repaired=counters.packets_repaired,
+            video_frames=counters.video_frames,
+            video_frames_dropped=counters.video_frames_dropped,
+            keyframes=counters.keyframes,
+            keyframe_requests=self._keyframes.requests,
+            audio_packets=counters.audio_packets,
+            rtt_ms=None if round_trip is None else round_trip * 1000,
+            skew_ms=self._timeline.skew,
+        )
+
+    async def close(self) -> None:
+        """Tell the peer by DTLS, close the sockets; idempotent and bounded."""
+        self._ended = True
+        for timer in (self._tick, self._repair):
+            if timer is not None:
+                timer.cancel()
+        self._tick = self._repair = None
+        if self._connecting is not None and self._connecting is not asyncio.current_task():
+            self._connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connecting
+        if self._transport is not None:
+            await self._transport.close()
+
+    # ------------------------------------------------------------------------------------------ connecting
+
+    def _prepare_receivers(self, offer: Offer) -> None:
+        self._reduced_size = offer.reduced_size
+        if offer.video:
+            self._video = VideoReceiver(offer.video, self._timing, self._counters, self._on_picture, self._on_damage)
+            self._video_type = offer.video.payload_type
+            self._rtx_type = -1 if offer.video.rtx_payload_type is None else offer.video.rtx_payload_type
+        if offer.audio:
+            self._audio = AudioReceiver(offer.audio, self._timing, self._counters, self._on_sound)
+            self._audio_type = offer.audio.payload_type
+
+    async def _connect(self, offer: Offer, transport: MediaTransport) -> None:
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await transport.connect(offer)
+        except TimeoutError:
+            self._end(DTLS_ERROR if transport.nominated else ICE_TIMEOUT)
+            return
+        except (DtlsError, ConnectionError):
+            self._end(DTLS_ERROR)
+            return
+        except Exception:
+            logger.exception("connecting a publisher failed")
+            self._end(DTLS_ERROR)
+            return
+        self._last_rtp = time.monotonic()
+        self._timeline.new_publisher()
+        self._events.on_connected(
+            offer.video.codec if offer.video else None,
+            offer.audio.codec if offer.audio else None,
+        )
+        self._on_tick()
+
+    def _end(self, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._events.on_ended(reason)
+
+    # ------------------------------------------------------------------------------------------ transport's events
+
+    def on_rtp(self, data: bytes, arrival: float) -> None:
+        if self._ended:
+            return
+        try:
+            packet = parse_rtp(data)
+        except InvalidPacket:
+            return
+        counters = self._counters
+        counters.packets_received += 1
+        counters.bytes_received += len(data)
+        self._last_rtp = arrival
+        payload_type = packet.payload_type
+        if payload_type == self._video_type and self._video:
+            waiting = self._video.on_packet(packet, arrival)
+        elif payload_type == self._audio_type and self._audio:
+            waiting = self._audio.on_packet(packet, arrival)
+        elif payload_type == self._rtx_type and self._video:
+            waiting = self._video.on_retransmission(packet, arrival)
+        else:
+            return
+        if waiting and self._repair is None:
+            self._schedule_repair()
+
+    def on_rtcp(self, data: bytes, arrival: float) -> None:
+        if self._ended:
+            return
+        try:
+            items = rtcp.parse_rtcp(data)
+        except InvalidPacket:
+            return
+        for item in items:
+            if isinstance(item, rtcp.SenderReport):
+                self._on_sender_report(item, arrival)
+            elif isinstance(item, rtcp.Goodbye):
+                self._on_goodbye(item)
+
+    def on_transport_closed(self, by_peer: bool) -> None:
+        self._end(STOPPED_BY_USER if by_peer else ICE_KEEP_ALIVE)
+
+    def _on_sender_report(self, report: rtcp.SenderReport, arrival: float) -> None:
+        for kind, receiver in ((Kind.PICTURE, self._video), (Kind.SOUND, self._audio)):
+            rtp_time = receiver.sender_report(report, arrival) if receiver else None
+            if rtp_time is not None:
+                self._timeline.sender_report(kind, report.seconds, rtp_time)
+
+    def _on_goodbye(self, goodbye: rtcp.Goodbye) -> None:
+        """The publisher is gone when every stream that it sent is."""
+        live = {r.ssrc for r in (self._video, self._audio) if r and r.ssrc is not None}
+        if live and live <= set(goodbye.ssrcs):
+            self._end(STOPPED_BY_USER)
+
+    # ------------------------------------------------------------------------------------------ receivers' events
+
+    def _on_picture(self, unit: AccessUnit) -> None:
+        counters = self._counters
+        counters.video_frames += 1
+        if unit.keyframe:
+            counters.keyframes += 1
+            self._keyframes.keyframe(unit.arrival)
+        self._events.on_video(unit, self._timeline.video(unit.rtp_time, unit.arrival))
+        self._ask_for_keyframe(unit.arrival)
+
+    def _on_damage(self) -> None:
+        self._keyframes.want()
+        self._ask_for_keyframe(time.monotonic())
+
+    def _on_sound(self, packet: SoundPacket, samples: int) -> None:
+        self._events.on_sound(packet, self._timeline.audio(packet.rtp_time, packet.arrival, samples))
+
+    # ------------------------------------------------------------------------------------------ feedback
+
+    def _ask_for_keyframe(self, now: float) -> None:
+        video = self._video
+        if video and video.ssrc is not None and not self._ended and self._keyframes.due(now):
+            self._send_feedback(rtcp.picture_loss_indication(self._ssrc, video.ssrc))
+
+    def _send_feedback(self, feedback: bytes) -> None:
+        if self._transport is not None:
+            head = b"" if self._reduced_size else self._report_head(())
+            self._transport.send_rtcp(head + feedback)
+
+    def _report_head(self, blocks: tuple[rtcp.ReportBlock, ...]) -> bytes:
+        return rtcp.receiver_report(self._ssrc, blocks) + rtcp.source_description(self._ssrc, self._cname)
+
+    def _on_tick(self) -> None:
+        """Each second: report, look for the silence of a dead peer and for an overdue keyframe."""
+        now = time.monotonic()
+        if not self._ended and now - self._last_rtp >= self._settings.inactivity_timeout:
+            self._end(RTP_ACTIVITY)
+        if self._ended:
+            return
+        self._timing.calm()
+        receivers = [r for r in (self._video, self._audio) if r]
+        blocks = tuple(b for b in (r.report_block(now) for r in receivers) if b)
+        report = self._report_head(blocks)
+        if self._video and self._video.ssrc is not None:
+            report += rtcp.receiver_estimated_max_bitrate(self._ssrc, self._max_bitrate, [self._video.ssrc])
+        if self._transport is not None:
+            self._transport.send_rtcp(report)
+        self._ask_for_keyframe(now)
+        self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
+
+    def _schedule_repair(self) -> None:
+        """Wake up when the next missing packet is to be asked for or given up."""
+        due = [d for d in (r.deadline() for r in (self._video, self._audio) if r) if d is not None]
+        if due:
+            # another packet may be found missing meanwhile, and be due sooner
+            delay = max(0.001, min(min(due) - time.monotonic(), REPAIR_STEP))
+            self._repair = asyncio.get_running_loop().call_later(delay, self._on_repair)
+
+    def _on_repair(self) -> None:
+        self._repair = None
+        if self._ended:
+            return
+        now = time.monotonic()
+        if self._audio:
+            self._audio.on_timer(now)
+        if self._video:
+            missing = self._video.on_timer(now)
+            if missing and self._video.ssrc is not None:
+                self._send_feedback(rtcp.nack(self._ssrc, self._video.ssrc, missing))
+        self._schedule_repair()
