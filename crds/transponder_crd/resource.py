@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from transponder_crd.conditions import Condition
 from transponder_crd.meta import ObjectMeta, OwnerReference
@@ -94,6 +94,8 @@ class Audio(Model):
 
 
 class Video(Model):
+    """What is asked of the publisher's picture. It is never encoded anew."""
+
     keyframe_interval: Annotated[float, Field(ge=1, le=20)] | None = None
     """The longest time between two keyframes, in seconds."""
 
@@ -102,7 +104,9 @@ class Reconnect(Model):
     """How a lost destination is tried again: exponential backoff with jitter."""
 
     initial_seconds: Annotated[float, Field(ge=0.1, le=60)] | None = None
+    """The first wait."""
     max_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
+    """The longest wait."""
     max_attempts: Annotated[int, Field(ge=0)] | None = None
     """Attempts without progress before the transponder is `Failed`; 0 tries for ever."""
 
@@ -110,7 +114,20 @@ class Reconnect(Model):
 class TransponderSpec(Model):
     """The wish: which stream goes where. What is left out comes from the installation's defaults."""
 
+    # the validator below, for the API server
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.rtmpUrl) != has(self.rtmpUrlFrom)",
+                    "message": "exactly one of rtmpUrl and rtmpUrlFrom must be given",
+                }
+            ]
+        }
+    )
+
     stream_name: StreamName
+    """The stream as it is published."""
     rtmp_url: Annotated[str, Field(min_length=8, max_length=2048, pattern=RTMP_URL_RULE)] | None = None
     """Destination without secrets; use `rtmpUrlFrom` where the URL holds a stream key or a password."""
     rtmp_url_from: RtmpUrlSource | None = None
@@ -153,7 +170,10 @@ class TransponderStatus(Model):
     """The truth as last seen. Written by the reconciler alone, on transitions only."""
 
     phase: TransponderPhase | None = None
-    conditions: list[Condition] = []
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
     observed_generation: int = 0
     """The generation of the spec that is in effect in the relay."""
     media_session_id: str | None = None
@@ -195,8 +215,12 @@ class StreamSource(StrEnum):
 
 
 class StreamSpec(Model):
+    """Who publishes what."""
+
     name: StreamName
+    """The stream's name, as transponders give it in `streamName`."""
     source: StreamSource
+    """The protocol of the publisher."""
 
 
 class StreamPhase(StrEnum):
@@ -212,6 +236,8 @@ class StreamPhase(StrEnum):
 
 
 class StreamStatus(Model):
+    """The truth as last seen. Written by the reconciler alone, on transitions only."""
+
     phase: StreamPhase | None = None
     reason: str | None = None
     """Why the phase is Ended, as a WCS `info` string where there is one."""
