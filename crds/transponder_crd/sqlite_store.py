@@ -217,9 +217,10 @@ class SqliteStore:
 
     def _events_after(self, kind: type[R], position: int) -> tuple[Sequence[Event[R]], int]:
         """The next events of the kind, and the position behind them. Raises Gone."""
-        first_seq, first_version = self._query("SELECT min(seq), min(version) FROM events")[0]
+        oldest = self._query("SELECT seq, version FROM events ORDER BY seq LIMIT 1")
         newest = self._version()
-        if position > newest or (first_seq is not None and first_seq > 1 and position < first_version - 1):
+        dropped = oldest[0][1] - 1 if oldest and oldest[0][0] > 1 else 0
+        if not dropped <= position <= newest:
             raise Gone(f"resourceVersion {position} is not kept: list again")
         rows = self._query(
             "SELECT version, type, body FROM events WHERE version > ? AND kind = ? ORDER BY version LIMIT ?",
