@@ -1,9 +1,9 @@
 """The control port: desired state in, reports and SDP answers out (messages: `transponder_crd.control`)."""
 
 import hmac
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
@@ -17,8 +17,6 @@ METRICS = web.AppKey("metrics", CollectorRegistry)
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes carry no token and tell nothing."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def control_app(relay: Relay, token: str) -> web.Application:
@@ -36,7 +34,7 @@ def control_app(relay: Relay, token: str) -> web.Application:
     return app
 
 
-def _bearer(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _bearer(token: str) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware

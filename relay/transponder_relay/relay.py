@@ -140,6 +140,8 @@ class Relay:
 
     def on_publisher_ended(self) -> None:
         self._publisher_gone()
+        if self._publisher:
+            self._end(self._publisher.close())
         self._touch()
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
@@ -173,7 +175,7 @@ class Relay:
         for output_id in output_ids:
             self._outputs[output_id].audio(tag)
 
-    def on_sound_change(self, output_id: str) -> None:
+    def on_sound_change(self, output_id: str) -> None:  # noqa: ARG002 - a report tells of all outputs
         self._touch()
 
     # ------------------------------------------------------------------------------------------ outputs' events
