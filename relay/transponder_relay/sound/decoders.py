@@ -1,0 +1,144 @@
+"""Decoders of the sound that browsers send. Both give PCM as `pcm` describes it."""
+
+from typing import Final, Literal, Protocol
+
+import av
+from av import Packet
+
+from transponder_relay.sound.pcm import RATE, Resampler, faded, packed
+
+OPUS_LONGEST: Final = 5760
+"""Samples: no packet lasts longer than 120 ms (RFC 6716, 3.2.5)."""
+
+CONCEALED_LONGEST: Final = 4800
+"""Samples of a gap that are made up from the past (100 ms); longer is heard as a drone."""
+
+
+class Decoder(Protocol):
+    """One codec. `decode` raises av.FFmpegError on a packet that cannot be decoded, and can go on after it."""
+
+    @property
+    def held(self) -> int:
+        """Samples taken in but not yet given out: the next PCM begins that much before the next packet."""
+        ...
+
+    def duration(self, payload: bytes) -> int | None:
+        """48 kHz samples in a packet, without decoding it; None if it is malformed."""
+        ...
+
+    def decode(self, payload: bytes) -> bytes: ...
+
+    def conceal(self, samples: int) -> bytes:
+        """PCM for the beginning of a gap of so many samples: `samples` of them at most, maybe none."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past: what comes next does not continue it."""
+        ...
+
+
+def _opus_frame(toc: int) -> int:
+    """48 kHz samples of one frame, by the configuration in a TOC byte (RFC 6716, table 2)."""
+    config = toc >> 3
+    if config < 12:  # SILK: 10, 20, 40, 60 ms
+        return (480, 960, 1920, 2880)[config & 3]
+    if config < 16:  # hybrid: 10, 20 ms
+        return (480, 960)[config & 1]
+    return 120 << (config & 3)  # CELT: 2.5, 5, 10, 20 ms
+
+
+def opus_duration(payload: bytes) -> int | None:
+    """48 kHz samples in an Opus packet by its TOC (RFC 6716, 3.1 and 3.2); None if it is malformed."""
+    if not payload:
+        return None
+    code = payload[0] & 3
+    if code == 3 and len(payload) < 2:
+        return None
+    frames = (1, 2, 2, payload[1] & 0x3F)[code] if code == 3 else (1, 2, 2)[code]
+    samples = frames * _opus_frame(payload[0])
+    return samples if 0 < samples <= OPUS_LONGEST else None
+
+
+class OpusDecoder:
+    """libopus: sample-exact whatever comes (FFmpeg's own decoder may give 24 samples more or less, or a bang, after
+    damage), with no delay, and it conceals loss. Mono packets come out on both channels."""
+
+    held: Final = 0
+
+    def __init__(self) -> None:
+        context = av.CodecContext.create("libopus", "r")
+        context.sample_rate = RATE
+        context.layout = "stereo"
+        context.open()
+        self._context = context
+        self._toc: int | None = None
+
+    def duration(self, payload: bytes) -> int | None:
+        return opus_duration(payload)
+
+    def decode(self, payload: bytes) -> bytes:
+        pcm = b"".join(packed(frame) for frame in self._context.decode(Packet(payload)))
+        self._toc = payload[0]
+        return pcm
+
+    def conceal(self, samples: int) -> bytes:
+        """A packet that is its TOC alone holds one empty frame, for which libopus extrapolates (RFC 6716, 4.4)."""
+        if self._toc is None:
+            return b""
+        duration = _opus_frame(self._toc)
+        count = min(samples, CONCEALED_LONGEST) // duration
+        empty = bytes([self._toc & 0xFC])
+        frames = [packed(frame) for _ in range(count) for frame in self._context.decode(Packet(empty))]
+        if frames and count * duration < samples:
+            frames[-1] = faded(frames[-1])  # silence follows
+        return b"".join(frames)
+
+    def reset(self) -> None:
+        self._context.flush_buffers()
+        self._toc = None
+
+
+class G711Decoder:
+    """PCMU or PCMA (8 kHz, mono, one byte a sample)."""
+
+    def __init__(self, codec: Literal["pcm_mulaw", "pcm_alaw"]) -> None:
+        context = av.CodecContext.create(codec, "r")
+        context.sample_rate = 8000
+        context.layout = "mono"
+        context.open()
+        self._context = context
+        self._resampler = Resampler(8000)
+
+    @property
+    def held(self) -> int:
+        return self._resampler.held
+
+    def duration(self, payload: bytes) -> int | None:
+        samples = len(payload) * 6
+        return samples if 0 < samples <= OPUS_LONGEST else None
+
+    def decode(self, payload: bytes) -> bytes:
+        return b"".join(self._resampler.convert(frame) for frame in self._context.decode(Packet(payload)))
+
+    def conceal(self, samples: int) -> bytes:  # noqa: ARG002
+        self._resampler = Resampler(8000)  # its filter must not join what the gap parts
+        return b""
+
+    def reset(self) -> None:
+        self._resampler = Resampler(8000)
+
+
+def decoder_of(codec: str) -> Decoder:
+    """The decoder of an RTP encoding name as SDP writes it: opus, PCMU or PCMA.
+
+    Raises ValueError for any other.
+    """
+    match codec:
+        case "opus":
+            return OpusDecoder()
+        case "PCMU":
+            return G711Decoder("pcm_mulaw")
+        case "PCMA":
+            return G711Decoder("pcm_alaw")
+        case _:
+            raise ValueError(f"codec: must be opus, PCMU or PCMA, not {codec!r}")

@@ -1,0 +1,51 @@
+"""One output as the soundtrack sees it: what it asked for, and what it hears at a given block."""
+
+from dataclasses import dataclass, field
+
+from transponder_crd.resource import Sound
+from transponder_relay.sound.clip import Clip
+from transponder_relay.sound.programmes import Inserted, Insertion, Live, Programme, Silence
+
+
+@dataclass(slots=True)
+class Listener:
+    """`muted` and the insertion are independent: an insertion goes on unheard while muted."""
+
+    muted: bool
+    bitrate: int
+    sound: Sound | None = None
+    """As last asked for, even if it ended."""
+    current: Programme = field(default=Silence(0))
+    """What the frame sent last was of."""
+    insertion: Insertion | None = None
+    next_clip: Clip | None = None
+    """Loaded for `sound`; it begins with the next block."""
+
+    def begin(self, block: int) -> bool:
+        """Start the clip that is ready at this block. True if there was one."""
+        if self.next_clip is None or self.sound is None:
+            return False
+        self.insertion = Insertion(self.next_clip, self.sound.loop, block)
+        self.next_clip = None
+        return True
+
+    def end(self, block: int) -> bool:
+        """Forget the insertion once its last block is sent. True if this was so."""
+        if self.insertion is None or self.insertion.last is None or block < self.insertion.last:
+            return False
+        self.insertion = None
+        return True
+
+    def programme(self, block: int, live: bool) -> Programme | None:
+        """What is to be heard at a block; None: as before. `live`: the publisher has a sound track.
+
+        A frame carries the fade from the one before it, so a clip begins with the silent frame before its first block.
+        """
+        if self.muted:
+            return Silence(self.bitrate)
+        insertion = self.insertion
+        if insertion and block < insertion.start - 1:
+            return None
+        if insertion and (insertion.last is None or block <= insertion.last):
+            return Inserted(insertion, self.bitrate)
+        return Live(self.bitrate) if live else Silence(self.bitrate)

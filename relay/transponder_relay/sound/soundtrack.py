@@ -1,0 +1,204 @@
+"""The sound of all outputs of one relay: who hears what, block by block.
+
+A frame leaves two blocks (43 ms) after the block it is for: FFmpeg's AAC encoder looks that far ahead. Programmes are
+switched between frames; the overlap of AAC's transform makes each switch a cross-fade of one frame.
+
+    block being filled    n         n+1       n+2
+    frame sent            n-2       n-1       n         (when that block is full)
+    mute at block n       silent    silent    silent
+    clip begins at n      before    lead-in   clip's first block
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final, Protocol
+
+from transponder_crd.resource import Sound
+from transponder_relay.media import AudioTag, SoundPacket
+from transponder_relay.sound.aac import aac_format
+from transponder_relay.sound.clip import Clip
+from transponder_relay.sound.decoders import decoder_of
+from transponder_relay.sound.library import Library, SoundFileError
+from transponder_relay.sound.listener import Listener
+from transponder_relay.sound.live import LiveLine, SoundStatistics
+from transponder_relay.sound.patience import Patience
+from transponder_relay.sound.pcm import milliseconds
+from transponder_relay.sound.programmes import Live, Programme, Silence, Voices
+
+log = logging.getLogger(__name__)
+
+LOOKAHEAD: Final = 2
+"""Blocks from the one encoded back to the one whose frame comes out."""
+
+
+class SoundEvents(Protocol):
+    """What a soundtrack tells. Called from `live` and `advance`; for an unreadable file, from the event loop."""
+
+    def on_audio(self, output_ids: Collection[str], tag: AudioTag) -> None:
+        """One frame for these outputs. Times of an output grow by 1024 samples from tag to tag, but for a restart."""
+        ...
+
+    def on_sound_change(self, output_id: str) -> None:
+        """A sound file started, ended, or could not be read; not called for what `subscribe` itself ends."""
+        ...
+
+
+class Soundtrack:
+    """Every output gets a gap-free run of AAC frames, from the live sound, a sound file, or silence.
+
+    Positions are 48 kHz samples on the stream clock. All calls must come from one thread; `subscribe` with a sound
+    needs a running event loop (the file is read in another thread).
+    """
+
+    def __init__(self, sounds_folder: Path | None, events: SoundEvents) -> None:
+        self._events = events
+        self._library = Library(sounds_folder)
+        self._loads: dict[str, asyncio.Task[Clip]] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._line = LiveLine()
+        self._voices = Voices()
+        self._patience = Patience()
+        self._first = 0  # the first block since the last restart
+
+    @property
+    def statistics(self) -> SoundStatistics:
+        return self._line.statistics
+
+    def sound_enabled(self, output_id: str) -> bool:
+        """A sound file plays for this output now, heard or muted."""
+        listener = self._listeners.get(output_id)
+        return listener is not None and listener.insertion is not None
+
+    def set_codec(self, codec: str | None) -> None:
+        """The present publisher's codec: `opus`, `PCMU`, `PCMA`, or None if it has no sound track.
+
+        Raises ValueError for another name.
+        """
+        self._line.set_decoder(decoder_of(codec) if codec else None)
+        self._listen()
+
+    # ------------------------------------------------------------------------------------------ outputs
+
+    def subscribe(self, output_id: str, muted: bool, sound: Sound | None, bitrate: int) -> None:
+        """Set what an output is to hear; again with the same values, nothing changes.
+
+        `bitrate` in bit/s. Another sound, or another trigger, plays from its start with the next block after it is
+        read; until then the output hears what it heard. The same sound goes on, or stays ended.
+        """
+        aac_format(bitrate)
+        listener = self._listeners.get(output_id)
+        if listener is None:
+            listener = Listener(muted, bitrate, current=Silence(bitrate))
+            self._listeners[output_id] = listener
+        listener.muted, listener.bitrate = muted, bitrate
+        if sound != listener.sound:
+            self._ask(output_id, listener, sound)
+        self._listen()
+
+    def unsubscribe(self, output_id: str) -> None:
+        """No more tags for this output. An unknown one is no error."""
+        self._listeners.pop(output_id, None)
+        self._listen()
+
+    def _ask(self, output_id: str, listener: Listener, sound: Sound | None) -> None:
+        listener.sound, listener.next_clip = sound, None
+        if sound is None:
+            listener.insertion = None
+            return
+        load = self._loads.get(sound.file)
+        if load is None:
+            load = asyncio.get_running_loop().create_task(asyncio.to_thread(self._library.load, sound.file))
+            self._loads[sound.file] = load
+            load.add_done_callback(lambda _: self._loads.pop(sound.file))
+        load.add_done_callback(lambda done: self._loaded(output_id, listener, sound, done))
+
+    def _loaded(self, output_id: str, listener: Listener, sound: Sound, load: asyncio.Task[Clip]) -> None:
+        if load.cancelled():
+            return
+        error = load.exception()
+        if listener.sound is not sound or self._listeners.get(output_id) is not listener:
+            return  # it asked for something else meanwhile
+        if error is None:
+            listener.next_clip = load.result()
+            return
+        reason = error if isinstance(error, SoundFileError) else type(error).__name__
+        log.warning("output %s plays no sound: %s", output_id, reason)
+        listener.insertion = None
+        self._listen()
+        self._events.on_sound_change(output_id)
+
+    # ------------------------------------------------------------------------------------------ time
+
+    def live(self, packet: SoundPacket, position: int) -> None:
+        """Sound of the publisher; `position` is that of its first sample. A gap before it is concealed and silent, what
+        overlaps is dropped, a corrupt packet is counted. Never raises for what a packet holds."""
+        self._patience.packet(position)
+        self._line.write(packet.payload, position)
+        self._run()
+
+    def advance(self, position: int) -> None:
+        """The wall clock, some 150 ms back, every 50 ms or so: where no live sound came up to here, go on without it.
+
+        One call adds at most 5 s (`live.FILL_LIMIT`); after a longer jump the next calls catch up.
+        """
+        self._line.fill(self._patience.wall(position))
+        self._run()
+
+    def restart(self, position: int) -> None:
+        """Nothing is sent for the time up to here (there was no publisher); sound files went on meanwhile.
+
+        The next block begins at or after `position`, and after those already begun.
+        """
+        self._line.restart(position)
+        self._first = self._line.block
+        self._patience = Patience()
+        self._voices = Voices()  # encoders hold two blocks of the past
+
+    # ------------------------------------------------------------------------------------------ blocks
+
+    def _run(self) -> None:
+        while (pcm := self._line.take()) is not None:
+            self._block(self._line.block - 1, pcm)
+
+    def _block(self, block: int, pcm: bytes) -> None:
+        started = [output_id for output_id, listener in self._listeners.items() if listener.begin(block)]
+        frame = block - LOOKAHEAD
+        bodies = self._voices.encode(self._wanted(block), block, pcm)
+        groups = self._groups(frame, bodies)
+        ended = [output_id for output_id, listener in self._listeners.items() if listener.end(frame)]
+        self._listen()
+        if frame >= self._first:
+            self._send(frame, groups, bodies)
+        for output_id in started + ended:
+            self._events.on_sound_change(output_id)
+
+    def _wanted(self, block: int) -> set[Programme]:
+        """The programmes to encode: those heard now, and those heard when this block's frame comes out."""
+        live = self._line.has_decoder
+        wanted: set[Programme | None] = set()
+        for listener in self._listeners.values():
+            wanted |= {listener.current, listener.programme(block, live), listener.programme(block - LOOKAHEAD, live)}
+        return {programme for programme in wanted if programme is not None}
+
+    def _groups(self, frame: int, bodies: dict[Programme, bytes]) -> dict[Programme, list[str]]:
+        """Who hears which programme in this frame. One that has no frame yet is waited for."""
+        groups: dict[Programme, list[str]] = {}
+        for output_id, listener in self._listeners.items():
+            programme = listener.programme(frame, self._line.has_decoder)
+            if programme in bodies or isinstance(programme, Silence):
+                listener.current = programme
+            heard = listener.current if listener.current in bodies else Silence(listener.current.bitrate)
+            groups.setdefault(heard, []).append(output_id)
+        return groups
+
+    def _send(self, frame: int, groups: dict[Programme, list[str]], bodies: dict[Programme, bytes]) -> None:
+        time = milliseconds(frame)
+        for programme, output_ids in groups.items():
+            aac = aac_format(programme.bitrate)
+            self._events.on_audio(output_ids, AudioTag(time, bodies.get(programme, aac.silence), aac.config))
+
+    def _listen(self) -> None:
+        """Decode the live sound only if somebody hears it in the block being filled, or before."""
+        self._line.listen(any(isinstance(p, Live) for p in self._wanted(self._line.block)))
