@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_crd.offer import InvalidOffer, check_offer
+from transponder_crd.offer import InvalidOffer, NoUsableMedia, check_offer
 
 TRANSPORT = """a=ice-ufrag:wC4d
 a=ice-pwd:9cFyd0wLFiKmTKQVuOGNsKfX
@@ -88,6 +88,7 @@ def test_bad_offers(sdp: str, field: str, rule: str) -> None:
     assert caught.value.field == field
     assert rule in caught.value.rule
     assert str(caught.value) == f"{field} {caught.value.rule}"
+    assert isinstance(caught.value, NoUsableMedia) == caught.value.rule.startswith("must send")
 
 
 @given(st.text(max_size=200))
