@@ -1,19 +1,20 @@
 """The eight calls as Flashphoner WCS has them: statuses, bodies, quirks."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.api import Api, running_api
+from support.api import Api, without_finalizers
 
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.names import FINALIZER, transponder_object_name
 from transponder_crd.resource import RtmpTransponder, Secret, Sound, TransponderPhase, TransponderSpec
-from transponder_crd.store import edit
+from transponder_crd.store import StoreError, edit
 from transponder_crd.waiting import wait_for
 
 URL = "rtmp://127.0.0.1:1935/live"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 BY_ID = ["terminate", "mute", "unmute", "sound_on", "sound_off"]
 
@@ -117,8 +118,6 @@ async def test_startup_500_leaves_nothing_if_the_secret_cannot_be_stored(
 
     async def full(obj: Any) -> Any:
         if isinstance(obj, Secret):
-            from transponder_crd.store import StoreError
-
             raise StoreError("no room")
         return await create(obj)
 
@@ -128,32 +127,26 @@ async def test_startup_500_leaves_nothing_if_the_secret_cannot_be_stored(
     assert await api.stored() == ([], [], [])
 
 
-async def test_startup_waits_for_an_earlier_one_that_is_being_closed(tmp_path: Path) -> None:
-    async with running_api(tmp_path, close_timeout=5, effect_timeout=0.05) as api:
-        first = await api.startup("name", URL)
-        api.statuses.closing = False
-        assert (await api.push("terminate", {"mediaSessionId": first["mediaSessionId"]})).status == 200
-        second = asyncio.create_task(api.startup("name", URL))
-        (old,), _, _ = await api.stored()
-        assert old.deleting
-        api.statuses.closing = True
-        await edit(api.store, RtmpTransponder, old.name, _without_finalizers)
-        assert (await second)["mediaSessionId"] != first["mediaSessionId"]
-
-
-async def test_startup_409_if_the_earlier_one_is_never_closed(api: Api) -> None:
+async def test_startup_waits_for_an_earlier_one_that_is_being_closed(api: Api) -> None:
     first = await api.startup("name", URL)
     api.statuses.closing = False
-    await api.push("terminate", {"mediaSessionId": first["mediaSessionId"]})
+    (old,), _, _ = await api.stored()
+    await api.store.delete(RtmpTransponder, old.name)
+    second = asyncio.create_task(api.startup("name", URL))
+    await api.push("find_all")  # so that the call above has begun
+    assert not second.done()
+    await edit(api.store, RtmpTransponder, old.name, without_finalizers)
+    assert (await second)["mediaSessionId"] != first["mediaSessionId"]
+
+
+async def test_startup_409_if_the_earlier_one_is_never_closed(impatient_api: Api) -> None:
+    api = impatient_api
+    first = await api.startup("name", URL)
+    api.statuses.closing = False
+    assert (await api.push("terminate", {"mediaSessionId": first["mediaSessionId"]})).status == 200
     answer = await api.push("startup", {"streamName": "name", "rtmpUrl": URL})
-    assert (answer.status, answer.body["rule"]) == (
-        409,
-        "the transponder of this stream and URL is still being closed",
-    )
-
-
-def _without_finalizers(now: RtmpTransponder) -> RtmpTransponder:
-    return now.model_copy(update={"metadata": now.metadata.model_copy(update={"finalizers": []})})
+    rule = "the transponder of this stream and URL is still being closed"
+    assert (answer.status, answer.body["rule"]) == (409, rule)
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -303,8 +296,9 @@ async def test_calls_by_id_answer_200_with_an_empty_body(api: Api, call: str) ->
 
 
 @pytest.mark.parametrize("call", BY_ID)
-async def test_calls_by_id_404_for_an_unknown_or_ended_transponder(api: Api, call: str) -> None:
+async def test_calls_by_id_404_for_an_unknown_or_ended_transponder(impatient_api: Api, call: str) -> None:
     """/push/terminate, mute, unmute, sound_on, sound_off 404: transponder."""
+    api = impatient_api
     (api.sounds / "beep.wav").write_bytes(b"RIFF")
     answer = await api.push(call, id_body(call, UNKNOWN_ID))
     assert (answer.status, answer.body["field"]) == (404, "mediaSessionId")
@@ -359,22 +353,21 @@ async def test_sound_on_404_for_a_file_that_is_not_there(api: Api) -> None:
     assert (await api.transponder(started["mediaSessionId"])).spec.sound is None
 
 
-async def test_mute_returns_when_it_is_in_effect(tmp_path: Path) -> None:
-    async with running_api(tmp_path, effect_timeout=10) as api:
-        started = await api.startup()
-        stored = await api.transponder(started["mediaSessionId"])
-        await api.settled(stored)
-        api.statuses.effective = False
-        call = asyncio.create_task(api.push("mute", {"mediaSessionId": stored.uid}))
-        muted = await wait_for(api.store, RtmpTransponder, stored.name, _is_muted, 5)
-        assert muted is not None
-        assert not call.done()
-        status = muted.status.model_copy(update={"observed_generation": muted.metadata.generation, "muted": True})
-        await api.store.update_status(muted.model_copy(update={"status": status}))
-        assert (await asyncio.wait_for(call, 5)).status == 200
+async def test_mute_returns_when_it_is_in_effect(api: Api) -> None:
+    stored = await api.transponder((await api.startup())["mediaSessionId"])
+    await api.settled(stored)
+    api.statuses.effective = False
+    call = asyncio.create_task(api.push("mute", {"mediaSessionId": stored.uid}))
+    muted = await wait_for(api.store, RtmpTransponder, stored.name, _is_muted, 5)
+    assert muted is not None
+    assert not call.done()
+    status = muted.status.model_copy(update={"observed_generation": muted.metadata.generation, "muted": True})
+    await api.store.update_status(muted.model_copy(update={"status": status}))
+    assert (await asyncio.wait_for(call, 5)).status == 200
 
 
-async def test_mute_returns_after_a_while_if_the_relay_does_not_follow(api: Api) -> None:
+async def test_mute_returns_after_a_while_if_the_relay_does_not_follow(impatient_api: Api) -> None:
+    api = impatient_api
     started = await api.startup()
     await api.settled(await api.transponder(started["mediaSessionId"]))
     api.statuses.effective = False

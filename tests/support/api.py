@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -21,6 +21,7 @@ from transponder_api.settings import ApiSettings
 from transponder_crd.control import Offer
 from transponder_crd.relay_host import RelayAddress
 from transponder_crd.resource import (
+    Resource,
     RtmpTransponder,
     Secret,
     Stream,
@@ -30,8 +31,10 @@ from transponder_crd.resource import (
     TransponderStatus,
 )
 from transponder_crd.sqlite_store import SqliteStore
-from transponder_crd.store import Conflict, NotFound
+from transponder_crd.store import Conflict, NotFound, edit
 from transponder_crd.waiting import wait_for
+
+R = TypeVar("R", bound=Resource)
 
 INSTANCE = "relay-1"
 TOKEN = "relay-token-of-the-test"
@@ -42,11 +45,14 @@ class Relay:
     """A relay's `POST /offer`. `reply` is what it answers next."""
 
     def __init__(self) -> None:
+        self._ends = asyncio.Event()
+        self.url = ""
+        self.reset()
+
+    def reset(self) -> None:
         self.offers: list[Offer] = []
         self.reply: tuple[int, str] = (200, json.dumps({"sdp": ANSWER}))
         self.silent = False
-        self._ends = asyncio.Event()
-        self.url = ""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
@@ -97,8 +103,7 @@ class Statuses:
 
     async def _transponder(self, item: RtmpTransponder) -> None:
         if item.deleting and self.closing:
-            meta = item.metadata.model_copy(update={"finalizers": []})
-            await self.store.update(item.model_copy(update={"metadata": meta}))
+            await self.store.update(without_finalizers(item))
         elif self.effective and item.status.observed_generation < item.metadata.generation:
             status = TransponderStatus(
                 phase=TransponderPhase.WAITING_FOR_PUBLISHER,
@@ -167,6 +172,19 @@ class Api:
         items = (await self.store.list(RtmpTransponder)).items
         return next(item for item in items if item.uid == media_session_id)
 
+    async def reset(self) -> None:
+        """As it was at the start."""
+        self.relay.reset()
+        self.directory.instance = INSTANCE
+        self.statuses.relays_ready = self.statuses.effective = self.statuses.closing = True
+        for file in self.sounds.iterdir():
+            file.rmdir() if file.is_dir() else file.unlink()
+        for kind in (RtmpTransponder, Stream, Secret):
+            for item in (await self.store.list(kind)).items:
+                with suppress(NotFound):
+                    await edit(self.store, kind, item.name, without_finalizers)
+                    await self.store.delete(kind, item.name)
+
     async def settled(self, transponder: RtmpTransponder) -> None:
         """Wait until the status of a new transponder is written."""
 
@@ -174,6 +192,10 @@ class Api:
             return now is not None and now.status.observed_generation >= transponder.metadata.generation
 
         await wait_for(self.store, RtmpTransponder, transponder.name, good, 5)
+
+
+def without_finalizers(now: R) -> R:
+    return now.model_copy(update={"metadata": now.metadata.model_copy(update={"finalizers": []})})
 
 
 async def any_host(host: str, timeout: float) -> bool:
@@ -185,13 +207,12 @@ async def running_api(folder: Path, *, host_check: HostCheck = any_host, **setti
     sounds = folder / "sounds"
     sounds.mkdir()
     store = SqliteStore.open(folder / "store.db")
-    values = {"sounds_folder": sounds, "effect_timeout": 0.5, "close_timeout": 0.5, "relay_timeout": 0.5, **settings}
     listener = bind("127.0.0.1", 0)
     base = "http://{}:{}".format(*listener.getsockname())
     try:
         async with Relay().running() as relay:
             directory, statuses = Directory(relay), Statuses(store)
-            app = create_app(ApiSettings(**values), store, directory, host_check=host_check)
+            app = create_app(ApiSettings(sounds_folder=sounds, **settings), store, directory, host_check=host_check)
             writer = asyncio.create_task(statuses.run())
             async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
                 yield Api(base, store, statuses, relay, directory, sounds, session)
