@@ -1,0 +1,152 @@
+"""Joins store, API, reconcile loop and relays in one event loop, and ends them in order."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from transponder_api.app import create_app
+from transponder_api.server import bind, serving
+from transponder_crd.resource import Stream
+from transponder_crd.sqlite_store import SqliteStore
+from transponder_crd.store import NotFound, Store, StoreError
+from transponder_local.banner import banner
+from transponder_local.children import ChildRelays
+from transponder_local.loop import watch_all
+from transponder_local.settings import LocalSettings
+from transponder_local.zygote import ZygoteError
+from transponder_operator.reconcile import Reconciler
+from transponder_operator.relays import Relays
+from transponder_operator.work_queue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+FORCED = 130
+FAULT = 1
+
+
+class StartError(Exception):
+    """It cannot start as it was told to. One line that names what is in the way."""
+
+
+async def run(settings: LocalSettings) -> int:
+    """Serve until Ctrl-C or SIGTERM. The exit code: 0, or FAULT when a part ended by itself. Raises StartError."""
+    stop = asyncio.Event()
+
+    async def reconcile(stream_name: str) -> float | None:
+        return await reconciler.reconcile(stream_name)
+
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(_open_store(settings))
+        _make_folder(settings.sounds_folder, "--sounds")
+        listener = stack.enter_context(_listen(settings.host, settings.http_port))
+        await _forget_publishers(store)
+        queue = WorkQueue(reconcile)
+        host = ChildRelays(settings.relay_template(), queue.wake)
+        stack.enter_context(_signals(stop, host))
+        stack.push_async_callback(host.close)
+        relays = await stack.enter_async_context(Relays(queue.wake))
+        reconciler = Reconciler(store, host, relays, settings.defaults)
+        await stack.enter_async_context(_task(_prepare(host), "zygote"))
+        stack.push_async_callback(queue.close)
+        watching = await stack.enter_async_context(_task(watch_all(store, queue.wake), "watch"))
+        await stack.enter_async_context(serving(create_app(settings, store, host), listener))
+        print(banner(settings, listener.getsockname()[1]), flush=True)  # noqa: T201 (what the command is to print)
+        await _first(stop, watching)
+        logger.info("ending")
+    if not stop.is_set():
+        return FAULT
+    logger.info("ended")
+    return 0
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{option} {folder}: {error.strerror}") from None
+
+
+@contextmanager
+def _open_store(settings: LocalSettings) -> Iterator[SqliteStore]:
+    try:
+        store = SqliteStore.open(settings.database)
+    except StoreError as error:
+        raise StartError(f"--data: {error}") from None
+    with contextlib.closing(store):
+        yield store
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        listener = bind(host, port)
+    except socket.gaierror as error:
+        raise StartError(f"--host {host}: {error.strerror}") from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        option = f"--host {host}" if error.errno == errno.EADDRNOTAVAIL else f"--http-port {port}"
+        raise StartError(f"{option}: {reason} ({host}:{port})") from None
+    with listener:
+        yield listener
+
+
+async def _forget_publishers(store: Store) -> None:
+    """The publishers of the former run are gone with its relays; their clients publish anew."""
+    for stream in (await store.list(Stream)).items:
+        with contextlib.suppress(NotFound):
+            await store.delete(Stream, stream.name, stream.uid)
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, host: ChildRelays) -> Iterator[None]:
+    """The first signal ends all in order, the second at once."""
+
+    def end() -> None:
+        if stop.is_set():
+            host.kill()
+            os._exit(FORCED)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, end)
+    yield
+    for number in numbers:
+        loop.remove_signal_handler(number)
+
+
+async def _prepare(host: ChildRelays) -> None:
+    try:
+        await host.prepare()
+    except (ZygoteError, OSError) as error:
+        logger.error("relays: %s", error)  # each relay tries again and says so
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[None, None, None], name: str) -> AsyncIterator["asyncio.Task[None]"]:
+    """A task for the length of the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _first(event: asyncio.Event, task: "asyncio.Task[None]") -> None:
+    """Wait for the event, or for the task to end although it should not."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if task.done():
+        logger.critical("%s ended by itself", task.get_name(), exc_info=task.exception())

@@ -1,0 +1,57 @@
+"""The console log: `HH:MM:SS LEVEL subject message`, coloured on a terminal, and never a secret.
+
+Whoever logs keeps secrets out of the text. What is masked here is the second wall, for texts of libraries and errors.
+"""
+
+import logging
+import re
+import sys
+from typing import TextIO
+
+QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
+"""Libraries that tell of every step at INFO."""
+
+_USER_INFO = re.compile(r"(?<=://)[^\s/]+@")
+_QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)[^\s&\"'<>]+")
+_BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"']+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
+_RESET = "\x1b[0m"
+
+
+def redact(text: str) -> str:
+    """`text` with all masked that looks like userinfo or a query value of a URL, or like a bearer token."""
+    return _BEARER.sub(r"\1***", _QUERY_VALUE.sub(r"\1***", _USER_INFO.sub("***@", text)))
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Redacts the finished text, so that arguments and tracebacks are covered too."""
+
+    def __init__(self, colours: bool) -> None:
+        super().__init__(datefmt="%H:%M:%S")
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = _CONTROL.sub(" ", record.getMessage()).replace("\n", " ")
+        parts = [f"{self.formatTime(record, self.datefmt)} {record.levelname:<7} {_subject(record.name):<8} {message}"]
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        text = redact("\n".join(parts))
+        colour = _COLOURS.get(record.levelname) if self._colours else None
+        return f"{colour}{text}{_RESET}" if colour else text
+
+
+def _subject(logger_name: str) -> str:
+    return logger_name.partition(".")[0].removeprefix("transponder_")
+
+
+def set_up_logging(level: str, stream: TextIO = sys.stderr) -> None:
+    """Send all logging to `stream` in this format; libraries below WARNING are left out."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(ConsoleFormatter(colours=stream.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

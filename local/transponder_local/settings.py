@@ -1,0 +1,84 @@
+"""Settings of `transponder local`: from the command line, else from the environment as `TRANSPONDER_<NAME>`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, model_validator
+from pydantic_settings import NoDecode
+
+from transponder_api.settings import ApiSettings
+from transponder_relay.settings import Port, RelaySettings
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+def default_data_folder() -> Path:
+    """As the XDG Base Directory Specification says."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share") / "rtmp-transponder"
+
+
+def _split(value: object) -> object:
+    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+
+def _range(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    first, dash, last = value.partition("-")
+    if not dash:
+        raise ValueError("must be two ports with a dash between, as in 40000-40100")
+    return first.strip(), last.strip()
+
+
+def _ordered(value: tuple[int, int] | None) -> tuple[int, int] | None:
+    if value and value[0] > value[1]:
+        raise ValueError("must name the lower port first")
+    return value
+
+
+class LocalSettings(ApiSettings):
+    """The settings of the API, and of what else runs on the machine."""
+
+    data_folder: Path = Field(default_factory=default_data_folder)
+    """Folder of the database."""
+    sounds_folder: Path = Path()
+    """Folder of the WAV files that sound_on may play (default: sounds in the data folder)."""
+    media_addresses: Annotated[list[IPvAnyAddress], NoDecode, BeforeValidator(_split)] = []
+    """Addresses that browsers are told to send media to (default: all of this machine)."""
+    media_port_range: Annotated[
+        tuple[Port, Port] | None, NoDecode, BeforeValidator(_range), AfterValidator(_ordered)
+    ] = None
+    """UDP ports for media, as in 40000-40100 (default: any)."""
+    max_bitrate: Annotated[int, Field(ge=100_000, le=100_000_000)] = 4_000_000
+    """bit/s that a browser may send."""
+    log_level: Annotated[LogLevel, BeforeValidator(lambda value: str(value).upper())] = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sounds_in_data_folder(cls, values: dict[str, object]) -> dict[str, object]:
+        if values.get("sounds_folder"):
+            return values
+        return {**values, "sounds_folder": Path(str(values.get("data_folder") or default_data_folder())) / "sounds"}
+
+    @property
+    def database(self) -> Path:
+        return self.data_folder / "store.sqlite"
+
+    def relay_template(self) -> RelaySettings:
+        """What all relays of this machine have in common; instance, stream and token are filled in for each."""
+        return RelaySettings.model_validate(
+            {
+                "instance": "",
+                "stream_name": "",
+                "token": "",
+                "sounds_folder": self.sounds_folder.absolute(),
+                "media_addresses": [str(address) for address in self.media_addresses],
+                "media_port_range": self.media_port_range,
+                "max_bitrate": self.max_bitrate,
+                "log_level": self.log_level,
+            }
+        )
