@@ -1,5 +1,6 @@
 """The control port: desired state in, reports and SDP answers out (messages: `transponder_crd.control`)."""
 
+import contextlib
 import hmac
 
 from aiohttp import web
@@ -61,11 +62,13 @@ async def get_observed(request: web.Request) -> web.StreamResponse:
     relay = request.app[RELAY]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    while True:
-        # taken before the report is made: what changes while it is being written is not missed
-        change = relay.next_change()
-        await response.write(relay.report().model_dump_json().encode() + b"\n")
-        await relay.wait_for(change, control.HEARTBEAT_SECONDS)
+    with contextlib.suppress(ConnectionResetError):  # who followed is gone
+        while True:
+            # taken before the report is made: what changes while it is being written is not missed
+            change = relay.next_change()
+            await response.write(relay.report().model_dump_json().encode() + b"\n")
+            await relay.wait_for(change, control.HEARTBEAT_SECONDS)
+    return response
 
 
 async def post_offer(request: web.Request) -> web.Response:
