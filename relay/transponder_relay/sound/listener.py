@@ -36,16 +36,11 @@ class Listener:
         self.insertion = None
         return True
 
-    def programme(self, block: int, live: bool) -> Programme | None:
-        """What is to be heard at a block; None: as before. `live`: the publisher has a sound track.
-
-        A frame carries the fade from the one before it, so a clip begins with the silent frame before its first block.
-        """
+    def programme(self, block: int, live: bool) -> Programme:
+        """What is to be heard at a block. `live`: the publisher has a sound track."""
         if self.muted:
             return Silence(self.bitrate)
         insertion = self.insertion
-        if insertion and block < insertion.start - 1:
-            return None
         if insertion and (insertion.last is None or block <= insertion.last):
             return Inserted(insertion, self.bitrate)
         return Live(self.bitrate) if live else Silence(self.bitrate)

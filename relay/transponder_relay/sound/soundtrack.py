@@ -177,13 +177,17 @@ class Soundtrack:
     def _wanted(self, block: int) -> set[Programme]:
         """The programmes to encode: those heard now, and those heard when this block's frame comes out."""
         live = self._line.has_decoder
-        wanted: set[Programme | None] = set()
+        wanted: set[Programme] = set()
         for listener in self._listeners.values():
             wanted |= {listener.current, listener.programme(block, live), listener.programme(block - LOOKAHEAD, live)}
-        return {programme for programme in wanted if programme is not None}
+        return wanted
 
     def _groups(self, frame: int, bodies: dict[Programme, bytes]) -> dict[Programme, list[str]]:
-        """Who hears which programme in this frame. One that has no frame yet is waited for."""
+        """Who hears which programme in this frame.
+
+        A programme that is new has no frame yet: until then an output hears on what it heard. So a clip begins with the
+        silent frame before its first block, which holds the fade into that block.
+        """
         groups: dict[Programme, list[str]] = {}
         for output_id, listener in self._listeners.items():
             programme = listener.programme(frame, self._line.has_decoder)

@@ -106,6 +106,16 @@ def test_damaged_opus_raises_one_error_and_decoding_goes_on() -> None:
     assert np.abs(heard[4800:]).max() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_reset_forgets_everything() -> None:
+    packets = [packet.payload for _, packet in opus(tone(440, 0.2))]
+    used, fresh = OpusDecoder(), OpusDecoder()
+    for payload in packets:
+        used.decode(payload)
+    used.reset()
+    assert used.conceal(960) == b""
+    assert [used.decode(payload) for payload in packets] == [fresh.decode(payload) for payload in packets]
+
+
 def test_other_codecs_are_refused() -> None:
     with pytest.raises(ValueError, match="must be opus, PCMU or PCMA"):
         decoder_of("G722")

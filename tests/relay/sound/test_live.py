@@ -81,6 +81,11 @@ def test_nothing_is_decoded_while_nobody_listens() -> None:
     line.write(b"\x02", 960)
     assert taken(line) == b"\0" * 960 + b"\x01" * 64
     assert decoder.decoded == [b"\x02"]
+    line.listen(True)
+    assert decoder.decoded == [b"\x02"]
+    line.listen(False)
+    line.listen(True)
+    assert not decoder.decoded  # reset: what it knows is of long ago
 
 
 def test_malformed_packets_are_counted() -> None:

@@ -176,6 +176,42 @@ async def test_a_file_is_heard_for_its_length_then_live_again(sounds: Path) -> N
         assert heard.peak(at, at + 0.01) < 0.75
 
 
+async def test_a_file_loses_nothing_at_its_ends(sounds: Path) -> None:
+    """Also while the live encoder runs for another output, so that a switch could come too soon."""
+    blocks = 12
+    source = tone(3000, blocks * BLOCK_SECONDS)
+    (sounds / "exact.wav").write_bytes(wav(source))
+    stage = Stage(sounds)
+    stage.subscribe("b")
+    stage.subscribe()
+    packets = opus(np.zeros(RATE))
+    stage.play(packets[:20])
+    start = -(-(packets[19][0] + 960) // BLOCK) - 1  # the block being filled
+    await stage.sound(Sound(file="exact.wav"))
+    stage.play(packets[20:])
+    heard = stage.events.heard("a").samples.reshape(-1, BLOCK)
+    wanted = np.zeros_like(heard)
+    wanted[start : start + blocks] = source.reshape(-1, BLOCK)
+    error = np.sqrt(np.mean((heard - wanted) ** 2, axis=1))
+    assert error.max() < 0.03
+    assert stage.events.heard("b").peak(0, 0.9) < 0.001
+
+
+async def test_a_file_goes_on_while_there_is_no_publisher(sounds: Path) -> None:
+    (sounds / "two.wav").write_bytes(wav(np.concatenate([tone(300, 0.5), tone(2000, 0.5)])))
+    stage = Stage(sounds, codec=None)
+    await stage.sound(Sound(file="two.wav"))
+    stage.track.advance(RATE // 4)
+    stage.track.restart(RATE * 3 // 4)
+    stage.events.tags.clear()
+    for position in range(RATE * 3 // 4, 2 * RATE, 2400):
+        stage.track.advance(position)
+    heard = stage.events.heard("a")
+    assert not heard.spans(300)
+    [(start, end)] = heard.spans(2000)
+    assert (start, end) == pytest.approx((0.75, 1.0), abs=2 * BLOCK_SECONDS)
+
+
 async def test_a_loop_goes_on_until_it_is_ended(sounds: Path) -> None:
     stage = Stage(sounds)
     stage.subscribe()
@@ -277,6 +313,28 @@ async def test_an_answer_that_comes_too_late_is_ignored(sounds: Path) -> None:
     stage.play(opus(np.zeros(RATE // 2)))
     assert not stage.events.heard("a").spans(300)
     assert stage.events.heard("a").spans(2000)
+
+
+async def test_a_failure_of_a_sound_no_longer_asked_for_is_ignored(sounds: Path) -> None:
+    stage = Stage(sounds)
+    stage.subscribe(sound=Sound(file="missing.wav"))
+    stage.subscribe(sound=Sound(file="low.wav"))
+    await asyncio.gather(*stage.track._loads.values(), return_exceptions=True)
+    await asyncio.sleep(0)
+    assert not stage.events.changes
+    stage.play(opus(np.zeros(RATE // 2)))
+    assert stage.events.heard("a").spans(300)
+
+
+async def test_a_sound_that_is_ended_before_it_is_read_never_plays(sounds: Path) -> None:
+    stage = Stage(sounds)
+    stage.subscribe(sound=Sound(file="low.wav"))
+    stage.subscribe(sound=None)
+    await asyncio.gather(*stage.track._loads.values())
+    await asyncio.sleep(0)
+    stage.play(opus(np.zeros(RATE // 2)))
+    assert not stage.events.changes
+    assert not stage.events.heard("a").spans(300)
 
 
 # ---------------------------------------------------------------------------------------------- gaps and the wall clock
