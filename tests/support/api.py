@@ -214,11 +214,12 @@ async def running_api(folder: Path, *, host_check: HostCheck = any_host, **setti
             directory, statuses = Directory(relay), Statuses(store)
             app = create_app(ApiSettings(sounds_folder=sounds, **settings), store, directory, host_check=host_check)
             writer = asyncio.create_task(statuses.run())
-            async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
-                yield Api(base, store, statuses, relay, directory, sounds, session)
-                assert not writer.done(), writer.exception()
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+            try:
+                async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
+                    yield Api(base, store, statuses, relay, directory, sounds, session)
+            finally:
+                writer.cancel()  # one that has failed raises here
+                with suppress(asyncio.CancelledError):
+                    await writer
     finally:
         store.close()

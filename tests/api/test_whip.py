@@ -1,0 +1,269 @@
+"""WHIP as RFC 9725 has it, against a relay's control port."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from support.api import ANSWER, INSTANCE, Api
+from yarl import URL
+
+from transponder_crd.meta import ObjectMeta
+from transponder_crd.names import stream_object_name
+from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec, StreamStatus
+from transponder_crd.waiting import wait_for
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SDP = {"Content-Type": "application/sdp"}
+OFFER = "\r\n".join(
+    [
+        "v=0",
+        "o=- 1 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "m=video 9 UDP/TLS/RTP/SAVPF 102",
+        "c=IN IP4 0.0.0.0",
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:abcdefghijklmnopqrstuvwx",
+        "a=fingerprint:sha-256 " + ":".join(["AB"] * 32),
+        "a=setup:actpass",
+        "a=sendonly",
+        "a=rtpmap:102 H264/90000",
+        "",
+    ]
+)
+
+
+async def publish(api: Api, name: str = "demo", offer: str = OFFER, **headers: str) -> Any:
+    return await api.request("POST", f"/whip/{name}", data=offer.encode(), headers=SDP | headers)
+
+
+async def test_post_creates_a_session(api: Api) -> None:
+    """Section 4.2: 201, Location, application/sdp, the answer."""
+    answer = await publish(api)
+    assert (answer.status, answer.text) == (201, ANSWER)
+    assert answer.headers["Content-Type"] == "application/sdp"
+    _, (stream,), _ = await api.stored()
+    assert answer.headers["Location"] == f"/whip-session/{stream.uid}"
+    assert (stream.name, stream.spec.name, stream.spec.source) == (stream_object_name("demo"), "demo", "whip")
+    (offer,) = api.relay.offers
+    assert (offer.publisher_id, offer.sdp) == (stream.uid, OFFER)
+
+
+async def test_delete_ends_the_session(api: Api) -> None:
+    location = (await publish(api)).headers["Location"]
+    ended = await api.request("DELETE", location)
+    assert (ended.status, ended.text) == (200, "")
+    assert await api.stored() == ([], [], [])
+    assert (await api.request("DELETE", location)).status == 404
+    assert (await publish(api)).status == 201
+
+
+async def test_delete_of_an_unknown_session(api: Api) -> None:
+    _, (location,) = await publish(api), ["/whip-session/00000000-0000-4000-8000-000000000000"]
+    assert (await api.request("DELETE", location)).status == 404
+    spec = StreamSpec(name="other", source=StreamSource.WEBSDK)
+    other = await api.store.create(Stream(metadata=ObjectMeta(name="other"), spec=spec))
+    assert (await api.request("DELETE", f"/whip-session/{other.uid}")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a/b/c", "a/b/c"), ("key%3Fds=1%26a=2", "key?ds=1&a=2"), ("%D0%BA%D0%BB%D1%8E%D1%87", "ключ"), ("a%2Fb", "a/b")],
+)
+async def test_any_stream_name_can_be_published(api: Api, path: str, name: str) -> None:
+    url = URL(f"{api.base}/whip/{path}", encoded=True)
+    async with api.session.post(url, data=OFFER.encode(), headers=SDP) as response:
+        assert response.status == 201
+    _, (stream,), _ = await api.stored()
+    assert stream.spec.name == name
+
+
+async def test_409_while_the_name_is_published(api: Api) -> None:
+    answers = await asyncio.gather(*(publish(api) for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [201, 409, 409, 409, 409]
+    assert {a.body["field"] for a in answers if a.status == 409} == {"streamName"}
+    assert len(api.relay.offers) == 1
+
+
+async def test_an_ended_stream_makes_way(api: Api) -> None:
+    await publish(api)
+    _, (old,), _ = await api.stored()
+    ended = old.model_copy(update={"status": StreamStatus(phase=StreamPhase.ENDED)})
+    await api.store.update_status(ended)
+    again = asyncio.create_task(publish(api))
+    await api.push("find_all")  # so that the call above has begun
+    assert not again.done()
+    await api.store.delete(Stream, old.name)
+    assert (await again).status == 201
+
+
+async def test_409_if_an_ended_stream_stays(impatient_api: Api) -> None:
+    api = impatient_api
+    await publish(api)
+    _, (old,), _ = await api.stored()
+    await api.store.update_status(old.model_copy(update={"status": StreamStatus(phase=StreamPhase.ENDED)}))
+    assert (await publish(api)).status == 409
+
+
+def without(line: str) -> str:
+    return "".join(kept + "\r\n" for kept in OFFER.split("\r\n")[:-1] if not kept.startswith(line))
+
+
+BAD_OFFERS: list[tuple[str, bytes, dict[str, str], int, str]] = [
+    ("empty", b"", SDP, 400, "sdp"),
+    ("not SDP", b"hello", SDP, 400, "sdp"),
+    ("not UTF-8", OFFER.encode() + b"\xff", SDP, 400, "sdp"),
+    ("no ICE", without("a=ice-ufrag").encode(), SDP, 400, "sdp.ice-ufrag"),
+    ("no DTLS", without("a=fingerprint").encode(), SDP, 400, "sdp.fingerprint"),
+    ("no codec", OFFER.replace("H264", "AV1").encode(), SDP, 406, "sdp.media"),
+    ("receives only", OFFER.replace("sendonly", "recvonly").encode(), SDP, 406, "sdp.media"),
+    ("huge", OFFER.encode() + b"a=x\r\n" * 14_000, SDP, 413, "body"),
+    ("text", OFFER.encode(), {"Content-Type": "text/plain"}, 415, "Content-Type"),
+    ("trickle", OFFER.encode(), {"Content-Type": "application/trickle-ice-sdpfrag"}, 415, "Content-Type"),
+]
+
+
+@pytest.mark.parametrize(("case", "body", "headers", "status", "field"), BAD_OFFERS)
+async def test_bad_offers(api: Api, case: str, body: bytes, headers: dict[str, str], status: int, field: str) -> None:
+    """Section 4.2: 400 malformed, 415 another media type; section 4.4: 406 where nothing can be used."""
+    answer = await api.request("POST", "/whip/demo", data=body, headers=headers)
+    assert (answer.status, answer.body["field"]) == (status, field)
+    assert "Location" not in answer.headers
+    assert await api.stored() == ([], [], [])
+    assert api.relay.offers == []
+
+
+async def test_parameters_of_the_content_type_do_not_matter(api: Api) -> None:
+    headers = {"Content-Type": "Application/SDP; charset=utf-8"}
+    assert (await api.request("POST", "/whip/demo", data=OFFER.encode(), headers=headers)).status == 201
+
+
+@pytest.mark.parametrize("path", ["/whip/", "/whip/a%20b", "/whip/" + "a" * 256, "/whip/a%00b"])
+async def test_bad_names(api: Api, path: str) -> None:
+    async with api.session.post(URL(api.base + path, encoded=True), data=OFFER.encode(), headers=SDP) as response:
+        assert (response.status, (await response.json())["field"]) == (400, "streamName")
+
+
+async def test_the_relay_refuses_the_offer(api: Api) -> None:
+    api.relay.reply = (400, json.dumps({"field": "sdp.media[0]", "rule": "must be H.264"}))
+    answer = await publish(api)
+    assert (answer.status, answer.body["message"]) == (406, "sdp.media[0]: must be H.264")
+    assert await api.stored() == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (400, json.dumps({"field": "publisherId", "rule": "must be the publisher that this relay waits for"})),
+        (400, "nonsense"),
+        (200, "{}"),
+        (401, ""),
+        (500, ""),
+        (302, ""),
+    ],
+)
+async def test_503_if_the_relay_fails(api: Api, reply: tuple[int, str]) -> None:
+    api.relay.reply = reply
+    answer = await publish(api)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert await api.stored() == ([], [], [])
+
+
+async def test_503_if_no_relay_comes(impatient_api: Api) -> None:
+    impatient_api.statuses.relays_ready = False
+    answer = await publish(impatient_api)
+    assert (answer.status, answer.body["message"]) == (503, "no relay was ready in time")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert await impatient_api.stored() == ([], [], [])
+
+
+async def test_503_if_the_relay_is_silent(impatient_api: Api) -> None:
+    impatient_api.relay.silent = True
+    answer = await publish(impatient_api)
+    assert (answer.status, answer.body["message"]) == (503, "the relay did not answer in time")
+    assert await impatient_api.stored() == ([], [], [])
+
+
+async def test_503_if_the_relay_cannot_be_reached(api: Api, unused_tcp_port: int) -> None:
+    right, api.relay.url = api.relay.url, f"http://127.0.0.1:{unused_tcp_port}"
+    answer = await publish(api)
+    api.relay.url = right
+    assert (answer.status, await api.stored()) == (503, ([], [], []))
+    assert str(unused_tcp_port) not in answer.text
+
+
+@pytest.mark.parametrize("instance", [None, "relay-2"])
+async def test_503_if_the_relay_is_another_by_now(api: Api, instance: str | None) -> None:
+    api.directory.instance = instance
+    assert (await publish(api)).status == 503
+    assert await api.stored() == ([], [], [])
+    assert api.relay.offers == []
+
+
+async def test_503_if_the_stream_is_ended_meanwhile(api: Api) -> None:
+    api.statuses.relays_ready = False
+    call = asyncio.create_task(publish(api))
+    name = stream_object_name("demo")
+    await wait_for(api.store, Stream, name, lambda now: now is not None, 5)
+    await api.store.delete(Stream, name)
+    assert (await call).status == 503
+
+
+async def test_the_offer_goes_out_when_the_relay_is_ready(api: Api) -> None:
+    api.statuses.relays_ready = False
+    call = asyncio.create_task(publish(api))
+    stream = await wait_for(api.store, Stream, stream_object_name("demo"), lambda now: now is not None, 5)
+    assert stream is not None
+    assert api.relay.offers == []
+    status = StreamStatus(phase=StreamPhase.READY, relay_pod=INSTANCE)
+    await api.store.update_status(stream.model_copy(update={"status": status}))
+    assert (await call).status == 201
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "SEARCH"])
+async def test_405_at_the_endpoint(api: Api, method: str) -> None:
+    """Section 4.2: other methods are reserved."""
+    answer = await api.request(method, "/whip/demo")
+    assert answer.status == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "SEARCH"])
+async def test_405_at_the_session(api: Api, method: str) -> None:
+    location = (await publish(api)).headers["Location"]
+    answer = await api.request(method, location)
+    assert answer.status == 405
+    assert "DELETE" in answer.headers["Allow"]
+
+
+async def test_patch_is_not_implemented(api: Api) -> None:
+    """Section 4.3: 501 of a session that supports neither trickle ICE nor ICE restarts, which goes on."""
+    location = (await publish(api)).headers["Location"]
+    headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+    assert (await api.request("PATCH", location, data=b"a=ice-ufrag:abcd", headers=headers)).status == 501
+    assert (await api.request("DELETE", location)).status == 200
+
+
+async def test_options_says_what_may_be_posted(api: Api) -> None:
+    """Section 4.2: Accept-Post, in a preflight too."""
+    plain = await api.request("OPTIONS", "/whip/demo")
+    assert (plain.status, plain.headers["Accept-Post"]) == (200, "application/sdp")
+    headers = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    preflight = await api.request("OPTIONS", "/whip/demo", headers=headers)
+    assert (preflight.status, preflight.headers["Accept-Post"]) == (200, "application/sdp")
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    headers["Access-Control-Request-Method"] = "DELETE"
+    assert (await api.request("OPTIONS", "/whip-session/x", headers=headers)).status == 200
+
+
+async def test_a_page_may_read_the_location(api: Api) -> None:
+    answer = await publish(api, Origin="https://page.example")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert {"Location", "ETag"} <= {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
