@@ -295,5 +295,7 @@ def ffprobe(path: Path) -> dict[str, Any]:
 
 def decode_errors(path: Path) -> str:
     """What FFmpeg complains of when it decodes the whole file; empty when all is well."""
-    command = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    # times as they are: a browser's picture rate varies, and none may fall together when rounded to a guessed rate
+    as_is = ["-fps_mode", "passthrough", "-enc_time_base", "-1"]
+    command = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), *as_is, "-f", "null", "-"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
