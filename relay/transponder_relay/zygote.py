@@ -22,8 +22,10 @@ import sys
 import time
 from typing import NoReturn
 
+from transponder_crd.defaults import Defaults
 from transponder_relay import process
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.aac import aac_format
 
 GRACE_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
@@ -45,6 +47,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's to answer
         signal.signal(signal.SIGTERM, lambda *_: self._end_relays_and_exit())
+        aac_format(Defaults().audio_bitrate)  # a first encoder costs 4 ms, here once for all
         gc.freeze()
         self._say({"ready": True})
         with selectors.DefaultSelector() as selector:
