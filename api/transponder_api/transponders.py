@@ -109,7 +109,7 @@ class Transponders:
         try:
             await wait_for(self.store, RtmpTransponder, transponder.name, accept, self.settings.effect_timeout)
         except TimeoutError:
-            log.warning("transponder %s: the change is not in effect yet", transponder.name)
+            self._log(transponder, "this is not in effect yet")
 
     async def _check_free(self, request: shapes.Startup) -> None:
         """One made without REST, under a name of its own, counts too."""

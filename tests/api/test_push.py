@@ -1,6 +1,7 @@
 """The eight calls as Flashphoner WCS has them: statuses, bodies, quirks."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -84,7 +85,11 @@ async def test_startup_409_for_one_that_was_made_by_hand(api: Api) -> None:
     assert (await api.push("startup", {"streamName": "name", "rtmpUrl": URL})).status == 409
 
 
-async def test_twenty_same_startups_at_once_make_one(api: Api) -> None:
+@pytest.mark.parametrize("far", [False, True])
+async def test_twenty_same_startups_at_once_make_one(api: Api, far: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a store that is behind a network, where other calls come in between."""
+    for name in ("create", "get", "list", "delete") if far else ():
+        monkeypatch.setattr(api.store, name, delayed(getattr(api.store, name)))
     body = {"streamName": "name", "rtmpUrl": URL}
     answers = await asyncio.gather(*(api.push("startup", body) for _ in range(20)))
     assert sorted(answer.status for answer in answers) == [200] + [409] * 19
@@ -188,6 +193,17 @@ async def test_startup_with_full_url_and_flash_version(api: Api) -> None:
     plain = await api.startup("other", rtmpTransponderFullUrl=None, rtmpFlashVersion=None, options=None)
     spec = (await api.transponder(plain["mediaSessionId"])).spec
     assert (spec.full_url, spec.flash_version) == (None, None)
+
+
+def delayed(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def later(*arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        try:
+            return await call(*arguments)
+        finally:
+            await asyncio.sleep(0)
+
+    return later
 
 
 # ------------------------------------------------------------------------------------------ find

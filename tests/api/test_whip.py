@@ -8,6 +8,9 @@ import pytest
 from support.api import ANSWER, INSTANCE, Api
 from yarl import URL
 
+from transponder_api.relay_client import RelayClient
+from transponder_api.settings import ApiSettings
+from transponder_api.streams import Streams
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.names import stream_object_name
 from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec, StreamStatus
@@ -267,3 +270,16 @@ async def test_a_page_may_read_the_location(api: Api) -> None:
     answer = await publish(api, Origin="https://page.example")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert {"Location", "ETag"} <= {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
+
+
+async def test_a_call_that_is_cut_off_leaves_nothing(api: Api) -> None:
+    """As the server does at its end with calls that take too long."""
+    api.relay.silent = True
+    async with RelayClient() as client:
+        service = Streams(api.store, api.directory, client, ApiSettings())
+        call = asyncio.create_task(service.publish("demo", StreamSource.WHIP, OFFER))
+        await asyncio.wait_for(api.relay.offered.wait(), 5)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert await api.stored() == ([], [], [])

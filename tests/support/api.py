@@ -53,6 +53,7 @@ class Relay:
         self.offers: list[Offer] = []
         self.reply: tuple[int, str] = (200, json.dumps({"sdp": ANSWER}))
         self.silent = False
+        self.offered = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
@@ -73,6 +74,7 @@ class Relay:
         if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {TOKEN}"):
             return web.Response(status=401)
         self.offers.append(Offer.model_validate_json(await request.read()))
+        self.offered.set()
         if self.silent:
             await self._ends.wait()
         return web.Response(status=self.reply[0], text=self.reply[1], content_type="application/json")
