@@ -30,7 +30,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-breakpad",
     "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
+    "--use-fake-device-for-media-stream=fps=30",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
 )
@@ -104,7 +104,7 @@ class BrowserPublisher:
 async def chromium_publisher(
     whip_url: str, folder: Path, *, width: int = 1280, height: int = 720, fps: int = 30
 ) -> AsyncIterator[BrowserPublisher]:
-    """Chromium publishing its fake camera to `whip_url`; its profile and output go to `folder`, which exists."""
+    """Chromium publishing its fake camera to `whip_url`; its profile and output go to `folder`."""
     chromium = chromium_program()
     assert chromium, "Chromium is not installed"
     browser = BrowserPublisher()

@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 MARK = "TEST_PROCESS_MARK"
 """Environment variable that every descendant of a program inherits: by it the left-overs are found."""
@@ -26,6 +26,11 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **(extra or {})}
 
 
+def _appending(output: Path) -> BinaryIO:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output.open("ab")
+
+
 class Program:
     """A program in its own session, with its output in a file. Everything it started is found by session or by mark."""
 
@@ -37,7 +42,7 @@ class Program:
     @classmethod
     async def start(cls, command: Sequence[str], output: Path, environment: Mapping[str, str], folder: Path) -> Self:
         mark = uuid.uuid4().hex
-        with output.open("ab") as sink:
+        with _appending(output) as sink:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
