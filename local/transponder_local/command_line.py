@@ -1,6 +1,7 @@
 """The command line of `transponder`: each option is a setting of `LocalSettings`, which has its rule and default."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -73,8 +74,9 @@ def read_settings(arguments: Sequence[str] | None = None) -> LocalSettings:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         loc = [str(part) for part in first["loc"]]
         raise BadSetting(f"{_name(loc)}: {_rule(first['msg'])}") from None
-    except SettingsError as error:
-        raise BadSetting(f"environment: {error}") from None
+    except SettingsError as error:  # its text: error parsing value for field "name" from source "..."
+        field = re.search(r'field "(\w+)"', str(error))
+        raise BadSetting(f"{_name([field[1]]) if field else 'environment'}: must be JSON") from None
 
 
 def _parser() -> argparse.ArgumentParser:
