@@ -39,7 +39,13 @@ router = APIRouter(
 
 def _errors(**texts: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of the given statuses (`_404="..."`)."""
-    texts = {"_400": "Bad input: `field` and `rule` say what.", **texts, "_500": "The server failed."}
+    always = {
+        "_400": "Bad input: `field` and `rule` say what.",
+        "_413": "The body has more than 64 KiB.",
+        "_415": "The body is no JSON.",
+        "_500": "The server failed.",
+    }
+    texts = dict(sorted((always | texts).items()))
     return {int(status[1:]): {"model": ErrorBody, "description": text} for status, text in texts.items()}
 
 
@@ -118,21 +124,21 @@ async def find_all(service: Service, _: shapes.Empty | None = None) -> list[shap
     return await _found(service, shapes.Find())
 
 
-@router.post("/terminate", operation_id="terminate", responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/terminate", operation_id="terminate", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
 async def terminate(service: Service, body: shapes.ById) -> Response:
     """End a transponder; its RTMP session is closed in order."""
     await service.terminate(body.media_session_id)
     return Response()
 
 
-@router.post("/mute", operation_id="mute", responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/mute", operation_id="mute", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
 async def mute(service: Service, body: shapes.ById) -> Response:
     """Send silence. Returns when it is in effect."""
     await service.mute(body.media_session_id, muted=True)
     return Response()
 
 
-@router.post("/unmute", operation_id="unmute", responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/unmute", operation_id="unmute", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
 async def unmute(service: Service, body: shapes.ById) -> Response:
     """Send sound again. Returns when it is in effect."""
     await service.mute(body.media_session_id, muted=False)
@@ -142,6 +148,7 @@ async def unmute(service: Service, body: shapes.ById) -> Response:
 @router.post(
     "/sound_on",
     operation_id="soundOn",
+    response_class=Response,
     responses=_EMPTY | _errors(_404="No transponder has this id, or there is no such sound file."),
 )
 async def sound_on(service: Service, body: shapes.SoundOn) -> Response:
@@ -150,7 +157,7 @@ async def sound_on(service: Service, body: shapes.SoundOn) -> Response:
     return Response()
 
 
-@router.post("/sound_off", operation_id="soundOff", responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/sound_off", operation_id="soundOff", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
 async def sound_off(service: Service, body: shapes.ById) -> Response:
     """Send the live audio again. Returns when it is in effect."""
     await service.sound_off(body.media_session_id)

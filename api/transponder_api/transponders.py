@@ -102,7 +102,8 @@ class Transponders:
             new = await crd.edit(self.store, RtmpTransponder, old.name, changed)
         except crd.NotFound:
             raise NotFound("mediaSessionId", UNKNOWN_ID) from None
-        self._log(new, what)
+        if new.metadata.generation != old.metadata.generation:
+            self._log(new, what)
         await self._wait(new, lambda now: now is None or now.uid != new.uid or _in_effect(now, new))
 
     async def _wait(self, transponder: RtmpTransponder, accept: Callable[[RtmpTransponder | None], bool]) -> None:

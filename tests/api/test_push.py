@@ -411,5 +411,7 @@ async def test_openapi_describes_each_call(api: Api) -> None:
     assert len(set(ids)) == len(ids)
     assert {"startup", "find", "findAll", "whipPublish", "whipEnd"} <= set(ids)
     startup = document["paths"]["/rest-api/push/startup"]["post"]
-    assert set(startup["responses"]) == {"200", "400", "404", "409", "500"}
+    assert set(startup["responses"]) == {"200", "400", "404", "409", "413", "415", "500"}
     assert startup["requestBody"]["content"]["application/json"]["examples"]
+    mute = document["paths"]["/rest-api/push/mute"]["post"]
+    assert mute["responses"]["200"] == {"description": "Done; the body is empty.", "content": {}}
