@@ -30,8 +30,25 @@ def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes
 
 
 def outgoing_name(transponder: RtmpTransponder, defaults: Defaults) -> str:
-    """The stream's name on the RTMP side: the reconciler's word, else stream name and prefix."""
-    return transponder.status.stream_name or _prefixed_name(transponder, defaults)
+    """The stream's name on the RTMP side: the reconciler's word, else as it will say. One that came with a full URL
+    is a stream key: the plain stream name is shown in its place."""
+    if transponder.status.stream_name:
+        return transponder.status.stream_name
+    return (
+        transponder.spec.stream_name if _names_itself(transponder, defaults) else _prefixed_name(transponder, defaults)
+    )
+
+
+def _names_itself(transponder: RtmpTransponder, defaults: Defaults) -> bool:
+    """Does the URL give the name on the RTMP side? Seen from the redacted URL, which has the same segments."""
+    spec, prefixed = transponder.spec, _prefixed_name(transponder, defaults)
+    if not (defaults.full_url if spec.full_url is None else spec.full_url):
+        return False
+    try:
+        target = Destination.parse(shown_url(transponder, defaults)).compose(prefixed, "", True, "")
+    except InvalidRtmpUrl:
+        return False
+    return target.stream_name.get_secret_value() != prefixed
 
 
 def _prefixed_name(transponder: RtmpTransponder, defaults: Defaults) -> str:

@@ -188,6 +188,9 @@ async def test_startup_404_for_a_sound_file_that_is_not_there(api: Api) -> None:
 async def test_startup_with_full_url_and_flash_version(api: Api) -> None:
     """rtmpTransponderFullUrl, rtmpFlashVersion: per request; null is as left out."""
     full = await api.startup(rtmpTransponderFullUrl=True, rtmpFlashVersion="LNX 76.219.189.0")
+    assert full["streamName"] == "rtmp_stream1", "a URL of one segment holds no name"
+    named = await api.startup(rtmp_url=f"{URL}/key", rtmpTransponderFullUrl=True)
+    assert (named["streamName"], named["rtmpUrl"]) == ("stream1", f"{URL}/***")
     spec = (await api.transponder(full["mediaSessionId"])).spec
     assert (spec.full_url, spec.flash_version) == (True, "LNX 76.219.189.0")
     plain = await api.startup("other", rtmpTransponderFullUrl=None, rtmpFlashVersion=None, options=None)
