@@ -44,6 +44,7 @@ def relay_object_name(stream_name: str) -> str:
 
 def _named(readable: str, identity: str) -> str:
     digest = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    readable = readable.partition("?")[0]  # some sites put a key into the query of a stream name
     slug = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")
     slug = slug[: MAX_LENGTH - HASH_LENGTH - 1].rstrip("-")
     return f"{slug or 'stream'}-{digest}"
