@@ -140,6 +140,22 @@ async def test_authentication(behaviour: Behaviour) -> None:
             assert reason is OutputReason.AUTH_FAILED, message
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("behaviour", [Behaviour.ADOBE, Behaviour.LIMELIGHT])
+async def test_the_server_of_these_tests_authenticates_as_ffmpeg_does(behaviour: Behaviour) -> None:
+    async with rtmp_server(behaviour) as server:
+        url = f"rtmp://{USER}:{PASSWORD}@127.0.0.1:{server.port}/live/key"
+        source = ["-f", "lavfi", "-i", "testsrc=s=64x48:r=10", "-frames:v", "5", "-c:v", "libx264"]
+        process = await asyncio.create_subprocess_exec("ffmpeg", "-v", "error", *source, "-f", "flv", url)
+        try:
+            await server.until(lambda: any(s.media(MessageType.VIDEO) for s in server.sessions), 10)
+            assert len(server.sessions) == 3
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
 async def test_a_picture_that_came_while_connecting_is_the_first() -> None:
     async with rtmp_server() as server, connected(server.target()) as (output, events):
         pictures = [tag for tag in clip() if isinstance(tag, VideoTag)]
@@ -336,22 +352,23 @@ async def test_a_slow_server_gets_whole_groups_of_pictures_and_harms_no_other() 
 
 
 async def test_a_keyframe_is_asked_for_when_a_full_backlog_without_one_has_drained() -> None:
-    async with rtmp_server(Behaviour.READ_SLOWLY) as server:
-        async with connected(server.target(), OutputSettings(backlog_seconds=0.5)) as (output, events):
-            await reaches(output, OutputState.LIVE)
-            pictures = [replace(tag, body=tag.body * 40) for tag in clip() if isinstance(tag, VideoTag)]
-            await feed([output], pictures[:30], speed=10)
-            await until(lambda: output.report().statistics.queued_bytes > 0)
-            await feed([output], [replace(pictures[1], time=1000 + 33 * n) for n in range(60)], speed=10)
-            report = output.report().statistics
-            assert report.dropped_frames + report.video_frames == 90
-            assert report.dropped_frames > 40
-            assert events.keyframes_wanted == 0
-            server.bytes_per_second = 100_000_000
-            await until(lambda: events.keyframes_wanted == 1, 10)
-            await feed([output], shifted(pictures, 3000), speed=10)
-            await until(lambda: output.report().statistics.queued_bytes == 0)
-            assert output.report().statistics.video_frames == report.video_frames + 90
+    settings = OutputSettings(backlog_seconds=0.5)
+    behaviour = Behaviour.READ_SLOWLY
+    async with rtmp_server(behaviour) as server, connected(server.target(), settings) as (output, events):
+        await reaches(output, OutputState.LIVE)
+        pictures = [replace(tag, body=tag.body * 40) for tag in clip() if isinstance(tag, VideoTag)]
+        await feed([output], pictures[:30], speed=10)
+        await until(lambda: output.report().statistics.queued_bytes > 0)
+        await feed([output], [replace(pictures[1], time=1000 + 33 * n) for n in range(60)], speed=10)
+        report = output.report().statistics
+        assert report.dropped_frames + report.video_frames == 90
+        assert report.dropped_frames > 40
+        assert events.keyframes_wanted == 0
+        server.bytes_per_second = 100_000_000
+        await until(lambda: events.keyframes_wanted == 1, 10)
+        await feed([output], shifted(pictures, 3000), speed=10)
+        await until(lambda: output.report().statistics.queued_bytes == 0)
+        assert output.report().statistics.video_frames == report.video_frames + 90
 
 
 def check_groups(received: list[bytes], sent: list[VideoTag | AudioTag]) -> None:
