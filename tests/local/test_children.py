@@ -12,7 +12,7 @@ from support.control_port import until
 
 from transponder_crd.control import RelayReport
 from transponder_crd.relay_host import RelayAddress
-from transponder_local import children
+from transponder_local import children, liveness
 from transponder_local.children import ChildRelays, how_it_ended, restart_delay
 from transponder_relay.settings import RelaySettings
 
@@ -24,7 +24,7 @@ class Host(ChildRelays):
 
     async def ready(self, stream_name: str = "demo") -> RelayAddress:
         await self.ensure(stream_name, [])
-        await until(lambda: self._relays[stream_name].address is not None)
+        await until(lambda: self._relays[stream_name].address is not None, 10)
         address = await self.address(stream_name)
         assert address is not None
         return address
@@ -110,6 +110,22 @@ async def test_a_relay_that_hangs_is_killed(host: Host, monkeypatch: pytest.Monk
     os.kill(pid, signal.SIGSTOP)
     await host.delete("demo")
     assert not alive(pid)
+
+
+async def test_a_relay_that_does_not_answer_is_replaced(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(liveness, "PROBE_SECONDS", 0.02)
+    monkeypatch.setattr(liveness, "ANSWER_SECONDS", 0.2)
+    first = await host.ready()
+    await observed(first)
+    pid = host.pid()
+    await asyncio.sleep(0.1)  # some probes that are answered
+    assert host.pid() == pid
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: not alive(pid))
+    assert (await observed(await host.ready())).instance != first.instance
+    assert "stream demo: relay hangs" in caplog.text
 
 
 async def test_close_leaves_nothing(host: Host) -> None:
