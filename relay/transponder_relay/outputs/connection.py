@@ -158,19 +158,21 @@ async def open_connection(target: RtmpTarget, settings: OutputSettings) -> Conne
 class _Progress:
     """How far opening has come, for the text of a timeout."""
 
+    step = ""
     connection: Connection | None = None
 
     @property
     def phase(self) -> str:
-        return self.connection.phase if self.connection else "the TLS handshake"
+        return self.connection.phase if self.connection else self.step
 
 
 async def _open(target: RtmpTarget, settings: OutputSettings, progress: _Progress) -> Connection:
-    context = _tls_context(settings.ca_file) if target.tls else None
+    context = tls_context(settings.ca_file) if target.tls else None
     query = ""
     for _ in range(_MAX_SESSIONS):
-        progress.connection = None
+        progress.connection, progress.step = None, "the TCP connection"
         sock = await _connect(target, settings)
+        progress.step = "the TLS handshake"
         connection = await _wrap(sock, context, Publisher(target, query), target.host)
         progress.connection = connection
         try:
@@ -230,8 +232,11 @@ async def _wrap(sock: socket.socket, context: ssl.SSLContext | None, publisher: 
 
 
 @cache
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies the certificate and the host name. One for all outputs: loading the authorities takes 30 ms."""
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Verifies the certificate and the host name. One for all outputs: loading the authorities takes 30 ms.
+
+    Raises Failure when `ca_file` cannot be read.
+    """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:

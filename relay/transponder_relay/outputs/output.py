@@ -205,7 +205,7 @@ class Output:
         self._sender = Sender(connection, feed, self._new_backlog(), self._counters, self._events.want_keyframe)
         self._become(OutputState.LIVE)
         if self._midstream and not self._pending:
-            self._events.want_keyframe()
+            self._sender.ask_for_keyframe()
         while self._pending:
             self._sender.send(self._pending.pop())
 

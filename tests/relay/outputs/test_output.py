@@ -185,6 +185,17 @@ async def test_an_old_keyframe_is_not_sent_but_a_new_one_asked_for() -> None:
         assert output.report().statistics.dropped_frames == 0
 
 
+async def test_an_output_that_joins_between_keyframes_asks_for_one_once() -> None:
+    async with rtmp_server() as server, connected(server.target()) as (output, events):
+        await reaches(output, OutputState.LIVE)
+        pictures = [tag for tag in clip() if isinstance(tag, VideoTag)]
+        for tag in pictures[1:31]:
+            output.video(tag)
+        assert events.keyframes_wanted == 1
+        await server.until(lambda: len(server.sessions[0].media(MessageType.VIDEO)) == 2)
+        assert output.report().statistics.dropped_frames == 0
+
+
 # ------------------------------------------------------------------------------------------------ refusals
 
 
