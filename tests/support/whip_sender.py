@@ -112,6 +112,7 @@ class WhipSender:
         self.connected = asyncio.Event()
         self.resource: str | None = None
         """The WHIP session's URL."""
+        self.answer = ""
         self._clip, self._video, self._audio, self._rtx = clip, video, audio, rtx
         self._loss, self._nack_delay, self._random = loss, nack_delay, random.Random(seed)
         self._jumps, self._reports, self._setup = on_pli == "jump", reports, setup
@@ -132,6 +133,8 @@ class WhipSender:
         self._next_shift: tuple[int, int] | None = None  # from that packet on, that shift
         self._wants_keyframe = False
         self._closed = False
+        self._closed_by_peer = asyncio.Event()
+        self._dtls.on("statechange", lambda: self._dtls.state == "closed" and self._closed_by_peer.set())
 
     def _stream(self, payload_type: int) -> RtpStream:
         bits = self._random.getrandbits
@@ -212,6 +215,7 @@ class WhipSender:
 
     async def accept(self, answer: str) -> None:
         """Connect as the answer says, and begin to send; returns when DTLS is up."""
+        self.answer = answer
         media = [m for m in SessionDescription.parse(answer).media if m.port]
         assert media, "the answer rejects everything"
         for section in media:
@@ -391,6 +395,11 @@ class WhipSender:
         await self._dtls.stop()
         await self.vanish()
         return status
+
+    async def closed_by_peer(self, timeout: float) -> None:
+        """Return when the peer has closed DTLS. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            await self._closed_by_peer.wait()
 
     async def vanish(self) -> None:
         """Be gone without a word."""

@@ -19,12 +19,18 @@ MAX_HOLES = 500
 class RepairTiming:
     """Seconds to wait, from measured reordering and round trips."""
 
-    __slots__ = ("guard", "round_trip")
+    __slots__ = ("_answered", "_path", "guard")
 
     def __init__(self) -> None:
         self.guard = 0.008
         """How long a missing packet may be merely late."""
-        self.round_trip: float | None = None
+        self._answered: float | None = None
+        self._path: float | None = None
+
+    @property
+    def round_trip(self) -> float | None:
+        """From a NACK to its answer; until one came, of the connectivity checks."""
+        return self._path if self._answered is None else self._answered
 
     @property
     def retry(self) -> float:
@@ -38,9 +44,14 @@ class RepairTiming:
         return max(PATIENCE_LEAST, min(wait, PATIENCE_MOST))
 
     def measured(self, round_trip: float) -> None:
+        """From a NACK to its answer."""
         if 0 <= round_trip < 5:
-            old = self.round_trip
-            self.round_trip = round_trip if old is None else old + (round_trip - old) / 8
+            old = self._answered
+            self._answered = round_trip if old is None else old + (round_trip - old) / 8
+
+    def measured_path(self, round_trip: float) -> None:
+        """Of a connectivity check."""
+        self._path = round_trip
 
     def reordered(self, delay: float) -> None:
         """A packet taken for missing came by itself, `delay` late."""
@@ -54,18 +65,29 @@ class RepairTiming:
 class _Hole:
     """A missing packet."""
 
-    __slots__ = ("asked", "last_asked", "noticed")
+    __slots__ = ("asked", "first_asked", "last_asked", "noticed")
 
     def __init__(self, noticed: float) -> None:
         self.noticed = noticed
         self.asked = 0
-        self.last_asked = 0.0
+        self.first_asked = self.last_asked = 0.0
 
 
 class JitterBuffer(Generic[T]):
     """`push` gives the packets that are in order now, with None in each place where packets are missing for ever."""
 
-    __slots__ = ("_held", "_highest", "_holes", "_next", "_patience", "_repair", "_rtx", "_timing", "repaired")
+    __slots__ = (
+        "_given_up",
+        "_held",
+        "_highest",
+        "_holes",
+        "_next",
+        "_patience",
+        "_repair",
+        "_rtx",
+        "_timing",
+        "repaired",
+    )
 
     def __init__(
         self, timing: RepairTiming, *, repair: bool = False, rtx: bool = False, patience: float | None = None
@@ -78,6 +100,7 @@ class JitterBuffer(Generic[T]):
         self._patience = patience
         self._held: dict[int, T] = {}
         self._holes: dict[int, _Hole] = {}  # in rising order
+        self._given_up: dict[int, _Hole] = {}
         self._next = self._highest = -1
         self.repaired = 0
         """Missing packets that came after they were asked for."""
@@ -96,7 +119,11 @@ class JitterBuffer(Generic[T]):
         if self._next < 0:
             self._next = sequence
             self._highest = sequence - 1
-        if sequence < self._next or sequence in self._held:
+        if sequence < self._next:
+            if retransmitted and sequence in self._given_up:
+                self._measure(self._given_up.pop(sequence), now)  # too late: patience must grow
+            return ()
+        if sequence in self._held:
             return ()
         if sequence > self._highest:
             if sequence - self._highest > MAX_HOLES:
@@ -140,6 +167,8 @@ class JitterBuffer(Generic[T]):
             if now >= (hole.last_asked + retry if hole.asked else hole.noticed + guard):
                 hole.asked += 1
                 hole.last_asked = now
+                if hole.asked == 1:
+                    hole.first_asked = now
                 due.append(sequence)
         return due
 
@@ -163,8 +192,14 @@ class JitterBuffer(Generic[T]):
                 self._timing.reordered(now - hole.noticed)
             return
         self.repaired += 1
-        if hole.asked == 1 and retransmitted:  # else it is not known which request was answered
-            self._timing.measured(now - hole.last_asked)
+        if retransmitted:
+            self._measure(hole, now)
+
+    def _measure(self, hole: _Hole, now: float) -> None:
+        """Learn the round trip where it is known which request was answered."""
+        known = self._timing.round_trip
+        if hole.asked == 1 or (hole.asked and (known is None or now - hole.last_asked < 0.5 * known)):
+            self._timing.measured(now - hole.first_asked)
 
     def _came_by_itself(self, hole: _Hole, now: float) -> bool:
         """Whether a packet that was asked for is the late original, not the answer."""
@@ -182,7 +217,9 @@ class JitterBuffer(Generic[T]):
 
     def _jump(self, sequence: int) -> Sequence[T | None]:
         for passed in [s for s in self._holes if s < sequence]:
-            del self._holes[passed]
+            self._given_up[passed] = self._holes.pop(passed)
+            if len(self._given_up) > MAX_HOLES:
+                del self._given_up[next(iter(self._given_up))]
         self._next = sequence
         return self._release()
 

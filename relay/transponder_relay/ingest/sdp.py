@@ -121,7 +121,7 @@ def parse_offer(sdp: str) -> Offer:
         fingerprints=_fingerprints(sdp),
         dtls_client=_dtls_client(chosen, session),
         bundled=bool(bundle),
-        reduced_size=all("rtcp-rsize" in sections[c.section].attributes for c in (video, audio) if c),
+        reduced_size="rtcp-rsize" in chosen.attributes,
     )
 
 

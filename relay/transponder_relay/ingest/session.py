@@ -211,6 +211,9 @@ class PublisherSession:
             elif isinstance(item, rtcp.Goodbye):
                 self._on_goodbye(item)
 
+    def on_round_trip(self, seconds: float) -> None:
+        self._timing.measured_path(seconds)
+
     def on_transport_closed(self, by_peer: bool) -> None:
         self._end(STOPPED_BY_USER if by_peer else ICE_KEEP_ALIVE)
 
