@@ -145,7 +145,7 @@ class ChildRelays:
         return relay.process
 
     def _open_log(self, stream_name: str) -> LogPipe:
-        log = LogPipe(logging.getLogger("relay"), stream_name)
+        log = LogPipe(logging.getLogger("relay"), f"stream {stream_name}")
         self._logs.add(log)
         log.closed.add_done_callback(lambda _: self._logs.discard(log))
         return log
