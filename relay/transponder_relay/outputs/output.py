@@ -15,10 +15,11 @@ from transponder_crd.control import OutputReason, OutputState
 from transponder_relay.media import AudioConfig, AudioTag, VideoTag
 from transponder_relay.outputs.backlog import Backlog
 from transponder_relay.outputs.backoff import Backoff, made_progress
-from transponder_relay.outputs.connection import Connection, open_connection
+from transponder_relay.outputs.connection import Connection
 from transponder_relay.outputs.failure import Failure
 from transponder_relay.outputs.feed import Epoch, Feed
 from transponder_relay.outputs.liveness import Liveness
+from transponder_relay.outputs.opening import open_connection
 from transponder_relay.outputs.sender import Counters, Sender
 from transponder_relay.outputs.settings import OutputSettings
 
