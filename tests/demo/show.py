@@ -13,7 +13,7 @@ from demo.publishers import publisher
 from demo.verdict import Marks, contact_sheet, examine
 from support.flv import Flv, Interval
 from support.nginx_rtmp import NginxRtmp, nginx_rtmp
-from support.product import Product, running_product
+from support.product import Product, Transponder, running_product
 from support.sounds import RATE, tone, wav
 
 STREAM = "demo"
@@ -98,16 +98,25 @@ class Calls:
         return Marks(live, muted, sound, live_again)
 
     async def _startup(self) -> None:
-        own = self._server.url if self._server else ""
-        started = await self._rest.startup(
-            STREAM, self._plan.rtmp_url or own, rtmpTransponderFullUrl=self._plan.rtmp_url is not None
-        )
-        self._id = started["mediaSessionId"]
-        self._progress.say(f"startup: {started['rtmpUrl']}")
-        live = await self._rest.until_state(self._id, "Live", timeout=30)
+        url = self._plan.rtmp_url or (self._server.url if self._server else "")
+        full_url = self._plan.rtmp_url is not None
+        body = {"streamName": STREAM, "rtmpUrl": url, "rtmpTransponderFullUrl": full_url}
+        answer = await self._rest.push("startup", body)
+        if answer.status != 200:
+            raise DemoError(f"startup was refused: {answer.body['message']}")
+        self._id = answer.body["mediaSessionId"]
+        self._progress.say(f"startup: {answer.body['rtmpUrl']}")
+        live = await self._until_live()
         if self._server:
             await self._server.receives(f"rtmp_{STREAM}", 50_000)
         self._progress.say(f"live: {live['width']}x{live['height']}")
+
+    async def _until_live(self) -> Transponder:
+        settled = ("Live", "Reconnecting", "Failed")
+        found = await self._rest.until(self._id, lambda t: t["state"] in settled and t["width"] > 0, "settled", 30)
+        if found["state"] != "Live":
+            raise DemoError(f"the RTMP server does not take the stream: {found['lastError']}")
+        return found
 
     async def _call(self, call: str, **extra: Any) -> None:
         await self._rest.tell(call, self._id, **extra)
@@ -120,7 +129,7 @@ class Calls:
         start, deadline = self._time(), time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(1.0, left))
-            await self._rest.until_state(self._id, "Live", timeout=1)
+            await self._until_live()
         return Interval(start, self._time())
 
     def _time(self) -> float:
