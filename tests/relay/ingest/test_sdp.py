@@ -1,6 +1,7 @@
 """Offers of real and unusual senders, and the answers to them, read by another implementation."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,7 @@ def test_sound_alone_and_picture_alone() -> None:
         (lambda o: "", "sdp.media"),
     ],
 )
-def test_unusable_offers_name_the_field(change, field: str) -> None:
+def test_unusable_offers_name_the_field(change: Callable[[str], str], field: str) -> None:
     with pytest.raises(InvalidOffer) as raised:
         parse_offer(change(CHROMIUM))
     assert raised.value.field == field
