@@ -8,16 +8,26 @@ The stream clock starts at 0 with the first media of the relay and never goes ba
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class SampleFormat(NamedTuple):
+    """What an SPS of a high profile says of its samples (H.264, 7.3.2.1.1); the default is that of all other profiles."""
+
+    chroma_format_idc: int = 1
+    bit_depth_luma_minus8: int = 0
+    bit_depth_chroma_minus8: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """H.264 SPS and PPS NAL units (without start codes), and the picture size they say."""
+    """H.264 SPS and PPS NAL units (without start codes; 1 SPS to 31, 1 PPS to 255), and what they say of the picture."""
 
     sps: tuple[bytes, ...]
     pps: tuple[bytes, ...]
     width: int
     height: int
+    samples: SampleFormat = SampleFormat()
 
 
 @dataclass(frozen=True, slots=True)

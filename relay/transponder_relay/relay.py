@@ -35,6 +35,8 @@ class Relay:
         self._publisher: Publisher | None = None
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
+        self._closing: dict[str, Output] = {}
+        """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
         self._targets: tuple[Output, ...] = ()
         """The outputs as the hot path walks them."""
@@ -85,9 +87,15 @@ class Relay:
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
-        output = self._outputs.pop(output_id)
+        output = self._closing[output_id] = self._outputs.pop(output_id)
         self._targets = tuple(self._outputs.values())
-        self._end(output.close())
+        self._end(self._close_output(output_id, output))
+
+    async def _close_output(self, output_id: str, output: Output) -> None:
+        await output.close()
+        if self._closing.get(output_id) is output:
+            del self._closing[output_id]
+        self._touch()
 
     async def answer(self, offer: control.Offer) -> str:
         """The SDP answer for the desired publisher. Raises InvalidOffer."""
@@ -101,7 +109,8 @@ class Relay:
         return control.RelayReport(
             instance=self._settings.instance,
             publisher=self._publisher.report() if self._publisher else None,
-            outputs=[self._output_report(i) for i in self._outputs],
+            outputs=[self._output_report(i) for i in self._outputs]
+            + [output.report() for i, output in self._closing.items() if i not in self._outputs],
             ingest=self._publisher.statistics() if self._publisher else control.IngestStatistics(),
         )
 

@@ -172,3 +172,13 @@ def test_delays_double_up_to_a_limit() -> None:
 )
 def test_ends_in_words(status: int | None, words: str) -> None:
     assert how_it_ended(status).startswith(words)
+
+
+async def test_a_relay_that_is_ended_while_it_starts_harms_no_other(host: Host) -> None:
+    await observed(await host.ready("other"))
+    other = host.pid("other")
+    for _ in range(30):
+        while await host.ensure("demo", []) is None:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(host.delete("demo"), 4)  # a signal that got lost takes the whole grace
+    assert alive(other)
