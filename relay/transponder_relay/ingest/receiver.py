@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
 from transponder_relay.ingest.h264 import Depacketiser
 from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
+from transponder_relay.ingest.offer import AudioChoice, VideoChoice
 from transponder_relay.ingest.reception import Reception
 from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
 from transponder_relay.ingest.rtp import RtpPacket, original_of, unwrap16, unwrap32
-from transponder_relay.ingest.sdp import AudioChoice, VideoChoice
 from transponder_relay.ingest.timeline import PICTURE_CLOCK
 from transponder_relay.media import AccessUnit, SoundPacket
 

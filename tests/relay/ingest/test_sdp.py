@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from transponder_crd.offer import InvalidOffer, check_offer
 from transponder_relay.ingest.answer import IceCandidate, LocalTransport, write_answer
-from transponder_relay.ingest.sdp import parse_offer
+from transponder_relay.ingest.offer import parse_offer
 from transponder_relay.ingest.settings import IngestSettings
 
 WIRE = Path(__file__).parents[2] / "wire"
