@@ -32,6 +32,9 @@ class GrowingFlv:
         """Where the next tag starts: behind the file header and the first previous-tag-size."""
         self.rows: list[Row] = []
 
+    def close(self) -> None:
+        self._file.close()
+
     def read(self) -> None:
         self._buffer += self._file.read()
         now, buffer, at = time.monotonic(), self._buffer, self._at
@@ -73,6 +76,8 @@ def main() -> None:
                 files.setdefault(name, GrowingFlv(folder / name)).read()
         if sys.stdin in ready:
             break
+    for file in files.values():
+        file.close()
     json.dump({name.removesuffix(".flv"): file.rows for name, file in files.items()}, sys.stdout)
 
 
