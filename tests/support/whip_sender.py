@@ -28,9 +28,9 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, unpack_remb_fci
 from aiortc.sdp import MediaDescription, SessionDescription
 from support.clip import FPS, GOP, SOUND_PACKET, Clip
-from support.rtp_sender import RtpStream, packetise
+from support.rtp_sender import RtpStream, packetise, packetise_frame
 
-H264, RTX, OPUS = 102, 103, 111
+VIDEO, RTX, OPUS = 102, 103, 111
 _NTP_EPOCH = 2208988800
 
 
@@ -100,13 +100,15 @@ class WhipSender:
         setup: Literal["actpass", "active", "passive"] = "actpass",
         candidates: bool = True,
         payload_limit: int = 1150,
+        h264: str = "packetization-mode=1;",
         address: str = "127.0.0.1",
         token: str | None = None,
     ) -> None:
         """`loss`: share of RTP packets dropped before the wire. `nack_delay`: seconds before a NACK is answered.
         `on_pli`: the media jumps to its next keyframe, or nothing happens. `reports`: sender reports as Chrome sends
         them (video after 0.5 s and each 1 s, audio after 2.5 s and each 5 s), at once and each 1 s, or not at all.
-        `candidates`: put them into the offer. `token`: bearer token of the WHIP requests."""
+        `h264`: what of the fmtp line tells how H.264 is sent. `candidates`: put them into the offer. `token`: bearer
+        token of the WHIP requests."""
         self.sent: list[SentPicture] = []
         self.counts = SenderCounts()
         self.connected = asyncio.Event()
@@ -116,12 +118,13 @@ class WhipSender:
         self._clip, self._video, self._audio, self._rtx = clip, video, audio, rtx
         self._loss, self._nack_delay, self._random = loss, nack_delay, random.Random(seed)
         self._jumps, self._reports, self._setup = on_pli == "jump", reports, setup
+        self._h264 = h264
         self._offers_candidates, self._limit, self._token = candidates, payload_limit, token
         self._ice = _Loopback(address)
         self._certificate = RTCCertificate.generateCertificate()
         self._dtls: Any = RTCDtlsTransport(_IceOfDtls(self._ice), [self._certificate])  # type: ignore[arg-type]
         self._dtls._handle_rtcp_data = self._on_rtcp
-        self._pictures = self._stream(H264)
+        self._pictures = self._stream(VIDEO)
         self._sound = self._stream(OPUS)
         self._again = self._stream(RTX)
         self._cname = secrets.token_hex(8)
@@ -172,7 +175,7 @@ class WhipSender:
         if self._audio:
             lines += self._section("audio", "0", [OPUS], list(self._sound_lines()))
         if self._video:
-            lines += self._section("video", "1", [H264, RTX] if self._rtx else [H264], list(self._picture_lines()))
+            lines += self._section("video", "1", [VIDEO, RTX] if self._rtx else [VIDEO], list(self._picture_lines()))
         return "".join(line + "\r\n" for line in lines)
 
     def _section(self, kind: str, mid: str, payload_types: list[int], formats: list[str]) -> list[str]:
@@ -202,13 +205,14 @@ class WhipSender:
         yield f"a=ssrc:{self._sound.ssrc} cname:{self._cname}"
 
     def _picture_lines(self) -> Iterator[str]:
-        yield f"a=rtpmap:{H264} H264/90000"
+        yield f"a=rtpmap:{VIDEO} {self._clip.codec}/90000"
         for feedback in ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"):
-            yield f"a=rtcp-fb:{H264} {feedback}"
-        yield f"a=fmtp:{H264} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+            yield f"a=rtcp-fb:{VIDEO} {feedback}"
+        if self._clip.codec == "H264":
+            yield f"a=fmtp:{VIDEO} level-asymmetry-allowed=1;{self._h264}profile-level-id=42e01f"
         if self._rtx:
             yield f"a=rtpmap:{RTX} rtx/90000"
-            yield f"a=fmtp:{RTX} apt={H264}"
+            yield f"a=fmtp:{RTX} apt={VIDEO}"
             yield f"a=ssrc-group:FID {self._pictures.ssrc} {self._again.ssrc}"
             yield f"a=ssrc:{self._again.ssrc} cname:{self._cname}"
         yield f"a=ssrc:{self._pictures.ssrc} cname:{self._cname}"
@@ -239,8 +243,8 @@ class WhipSender:
     def _check(self, section: MediaDescription) -> None:
         types = {c.payloadType: c for c in section.rtp.codecs}
         if section.kind == "video":
-            assert types[H264].mimeType == "video/H264"
-            assert not self._rtx or types[RTX].parameters["apt"] == H264
+            assert types[VIDEO].mimeType == f"video/{self._clip.codec}"
+            assert not self._rtx or types[RTX].parameters["apt"] == VIDEO
         else:
             assert types[OPUS].mimeType == "audio/opus"
 
@@ -287,7 +291,10 @@ class WhipSender:
             at = (number + self._shift) % len(pictures)
             self._next_shift = (number * 5 // 3, self._shift * 5 // 3)
         picture = pictures[at]
-        payloads = packetise(picture.nals, self._limit)
+        if self._clip.codec == "H264":
+            payloads = packetise(picture.nals, self._limit)
+        else:
+            payloads = packetise_frame(self._clip.codec, picture.nals[0], number, picture.keyframe, self._limit)
         for index, payload in enumerate(payloads):
             self._emit(self._pictures.packet(number * 90000 // FPS, index == len(payloads) - 1, payload))
         self.sent.append(SentPicture(number, picture.crc, picture.keyframe, time.monotonic()))
@@ -358,7 +365,7 @@ class WhipSender:
             self._emit(self._again.packet(packet.time, packet.marker, struct.pack("!H", sequence) + packet.payload))
         else:
             header = struct.pack(
-                "!BBHII", 0x80, H264 | packet.marker << 7, sequence, self._pictures.time(packet.time),
+                "!BBHII", 0x80, VIDEO | packet.marker << 7, sequence, self._pictures.time(packet.time),
                 self._pictures.ssrc,
             )  # fmt: skip
             self._emit(header + packet.payload)
