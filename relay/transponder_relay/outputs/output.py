@@ -140,7 +140,7 @@ class Output:
             self._wait()
             return
         self._hold = asyncio.get_running_loop().call_later(self._desired.hold_seconds, self._wait)
-        self._takes_stills = True
+        self._takes_stills = self._sender is not None and self._sender.has_picture
         self._become(OutputState.HOLDING)
 
     def _wait(self) -> None:
@@ -200,6 +200,7 @@ class Output:
                 failure = Failure(OutputReason.PROTOCOL_ERROR, "an unexpected error, see the log of the relay")
                 self._reconnects += 1
             self._sender = None
+            self._takes_stills = False
             if self.holding:  # there is nothing to hold any more, and nobody to connect for
                 self._cancel_hold()
                 self._become(OutputState.WAITING, failure)
