@@ -50,7 +50,7 @@ class Publisher:
         self._patience = asyncio.get_running_loop().call_later(settings.offer_timeout, self.on_ended, NO_OFFER)
 
     async def answer(self, sdp: str) -> str:
-        """Take the offer. Raises InvalidOffer; the publisher may then offer again."""
+        """Take the offer. Raises InvalidOffer, OSError when no media port is free; it may then be offered again."""
         if self.state != PublisherState.WAITING or self._session is not None:
             raise InvalidOffer("sdp", "this publisher has made its offer already")
         session = PublisherSession(self._ingest_settings(), self._timeline, self)
@@ -122,6 +122,8 @@ class Publisher:
         self._owner.on_publisher_connected(audio_codec)
 
     def on_video(self, picture: AccessUnit | CodedPicture, time_ms: int) -> None:
+        if self.state is not PublisherState.CONNECTED:
+            return  # what was under way when the session was closed
         if isinstance(picture, AccessUnit):
             self._pass_on(picture, time_ms)
         elif self._transcoder:
@@ -141,7 +143,8 @@ class Publisher:
         self._owner.on_video(unit, time_ms)
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
-        self._owner.on_sound(packet, position)
+        if self.state is PublisherState.CONNECTED:
+            self._owner.on_sound(packet, position)
 
     def on_ended(self, reason: str) -> None:
         if self.state == PublisherState.ENDED:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from support.flv import SAMPLE_RATE, Flv, Interval, Sound, decode_errors, decode_sound, ffprobe
@@ -43,8 +44,8 @@ def examine(path: Path, marks: Marks, hertz: float) -> list[Finding]:
 
 def _described(path: Path) -> list[Finding]:
     found = ffprobe(path)
-    video = next((s for s in found["streams"] if s["codec_type"] == "video"), {})
-    audio = next((s for s in found["streams"] if s["codec_type"] == "audio"), {})
+    video: dict[str, Any] = next((s for s in found["streams"] if s["codec_type"] == "video"), {})
+    audio: dict[str, Any] = next((s for s in found["streams"] if s["codec_type"] == "audio"), {})
     fps = float(Fraction(video.get("avg_frame_rate", "0/1") if video.get("avg_frame_rate") != "0/0" else "0/1"))
     picture = f"{video.get('codec_name')} {video.get('width')}x{video.get('height')}, {fps:.1f} pictures/s"
     heard = f"{audio.get('codec_name')} {audio.get('sample_rate')} Hz, {audio.get('channels')} channels"

@@ -123,7 +123,8 @@ async def test_a_relay_that_does_not_answer_is_replaced(
     await asyncio.sleep(0.1)  # some probes that are answered
     assert host.pid() == pid
     os.kill(pid, signal.SIGSTOP)
-    await until(lambda: not alive(pid))
+    await until(lambda: "was ended by SIGKILL" in caplog.text)
+    assert not alive(pid)
     assert (await observed(await host.ready())).instance != first.instance
     assert "stream demo: relay hangs" in caplog.text
 
@@ -172,3 +173,13 @@ def test_delays_double_up_to_a_limit() -> None:
 )
 def test_ends_in_words(status: int | None, words: str) -> None:
     assert how_it_ended(status).startswith(words)
+
+
+async def test_a_relay_that_is_ended_while_it_starts_harms_no_other(host: Host) -> None:
+    await observed(await host.ready("other"))
+    other = host.pid("other")
+    for _ in range(30):
+        while await host.ensure("demo", []) is None:  # noqa: ASYNC110 - as often as the loop can
+            await asyncio.sleep(0)
+        await asyncio.wait_for(host.delete("demo"), 4)  # a signal that got lost takes the whole grace
+    assert alive(other)

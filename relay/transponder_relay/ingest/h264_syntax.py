@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+from transponder_relay.media import SampleFormat
+
 # profiles whose SPS carries the chroma format fields (7.3.2.1.1)
-_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MAX_SIZE = 16384
 
 
@@ -16,6 +18,7 @@ class SequenceParameters(NamedTuple):
     width: int
     """Luma samples after cropping."""
     height: int
+    samples: SampleFormat
 
 
 class PictureParameters(NamedTuple):
@@ -23,15 +26,20 @@ class PictureParameters(NamedTuple):
     sequence_id: int
 
 
-class _Bits:
+class Bits:
     """Bits of an RBSP; all reads raise InvalidSyntax at the end of the data."""
 
-    __slots__ = ("_left", "_value")
+    __slots__ = ("_left", "_size", "_value")
 
     def __init__(self, nal: bytes) -> None:
         rbsp = nal[1:].replace(b"\0\0\3", b"\0\0")  # emulation prevention (7.4.1)
         self._value = int.from_bytes(rbsp, "big")
-        self._left = 8 * len(rbsp)
+        self._left = self._size = 8 * len(rbsp)
+
+    @property
+    def position(self) -> int:
+        """Bits read so far."""
+        return self._size - self._left
 
     def read(self, count: int) -> int:
         self._left -= count
@@ -61,13 +69,13 @@ def parse_sps(nal: bytes) -> SequenceParameters:
     """7.3.2.1.1, up to the cropping rectangle. Raises InvalidSyntax."""
     if len(nal) < 4:
         raise InvalidSyntax("H.264: the SPS is too short")
-    bits = _Bits(nal)
+    bits = Bits(nal)
     profile = bits.read(8)
     bits.read(16)  # constraint flags, level
     identifier = bits.unsigned()
     if identifier > 31:
         raise InvalidSyntax("H.264: seq_parameter_set_id exceeds 31")
-    chroma_format = _read_chroma_format(bits) if profile in _HIGH_PROFILES else 1
+    samples, chroma_array_type = _read_sample_format(bits) if profile in HIGH_PROFILES else (SampleFormat(), 1)
     bits.unsigned()  # log2_max_frame_num_minus4
     _skip_picture_order(bits)
     bits.unsigned()  # max_num_ref_frames
@@ -80,29 +88,30 @@ def parse_sps(nal: bytes) -> SequenceParameters:
         bits.flag()  # mb_adaptive_frame_field_flag
     bits.flag()  # direct_8x8_inference_flag
     if bits.flag():
-        crop_x, crop_y = _crop_units(chroma_format, frame_mbs_only)
+        crop_x, crop_y = _crop_units(chroma_array_type, frame_mbs_only)
         width -= crop_x * (bits.unsigned() + bits.unsigned())
         height -= crop_y * (bits.unsigned() + bits.unsigned())
     if not (0 < width <= _MAX_SIZE and 0 < height <= _MAX_SIZE):
         raise InvalidSyntax("H.264: the picture size is out of range")
-    return SequenceParameters(identifier, width, height)
+    return SequenceParameters(identifier, width, height, samples)
 
 
-def _read_chroma_format(bits: _Bits) -> int:
-    """ChromaArrayType; passes over bit depths and scaling matrices."""
+def _read_sample_format(bits: Bits) -> tuple[SampleFormat, int]:
+    """The format and ChromaArrayType; passes over scaling matrices."""
     chroma_format = bits.unsigned()
     separate_planes = chroma_format == 3 and bits.flag()
-    bits.unsigned()  # bit_depth_luma_minus8
-    bits.unsigned()  # bit_depth_chroma_minus8
+    samples = SampleFormat(chroma_format, bits.unsigned(), bits.unsigned())
+    if chroma_format > 3 or samples.bit_depth_luma_minus8 > 6 or samples.bit_depth_chroma_minus8 > 6:
+        raise InvalidSyntax("H.264: the chroma format or a bit depth is out of range")
     bits.flag()  # qpprime_y_zero_transform_bypass_flag
     if bits.flag():
         for index in range(8 if chroma_format != 3 else 12):
             if bits.flag():
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return 0 if separate_planes else chroma_format
+    return samples, 0 if separate_planes else chroma_format
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -110,7 +119,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _skip_picture_order(bits: _Bits) -> None:
+def _skip_picture_order(bits: Bits) -> None:
     order_type = bits.unsigned()
     if order_type == 0:
         bits.unsigned()
@@ -125,16 +134,16 @@ def _skip_picture_order(bits: _Bits) -> None:
             bits.signed()
 
 
-def _crop_units(chroma_format: int, frame_mbs_only: bool) -> tuple[int, int]:
+def _crop_units(chroma_array_type: int, frame_mbs_only: bool) -> tuple[int, int]:
     """CropUnitX and CropUnitY (7.4.2.1.1)."""
-    x = 2 if chroma_format in (1, 2) else 1
-    y = 2 if chroma_format == 1 else 1
+    x = 2 if chroma_array_type in (1, 2) else 1
+    y = 2 if chroma_array_type == 1 else 1
     return x, y * (2 - frame_mbs_only)
 
 
 def parse_pps(nal: bytes) -> PictureParameters:
     """7.3.2.2, the two ids. Raises InvalidSyntax."""
-    bits = _Bits(nal[:16])
+    bits = Bits(nal[:16])
     parameters = PictureParameters(bits.unsigned(), bits.unsigned())
     if parameters.id > 255 or parameters.sequence_id > 31:
         raise InvalidSyntax("H.264: parameter set id out of range")
@@ -143,7 +152,7 @@ def parse_pps(nal: bytes) -> PictureParameters:
 
 def parse_slice_pps(nal: bytes) -> int:
     """The PPS that a slice uses (7.3.3); the first 16 bytes of the NAL unit are enough. Raises InvalidSyntax."""
-    bits = _Bits(nal[:16])
+    bits = Bits(nal[:16])
     bits.unsigned()  # first_mb_in_slice
     bits.unsigned()  # slice_type
     return bits.unsigned()

@@ -65,23 +65,23 @@ class RepairTiming:
 class _Hole:
     """A missing packet."""
 
-    __slots__ = ("asked", "first_asked", "last_asked", "noticed")
+    __slots__ = ("answers", "asked", "last_asked", "noticed")
 
     def __init__(self, noticed: float) -> None:
         self.noticed = noticed
-        self.asked = 0
-        self.first_asked = self.last_asked = 0.0
+        self.asked = self.answers = 0
+        self.last_asked = 0.0
 
 
 class JitterBuffer(Generic[T]):
     """`push` gives the packets that are in order now, with None in each place where packets are missing for ever."""
 
     __slots__ = (
-        "_given_up",
         "_held",
         "_highest",
         "_holes",
         "_next",
+        "_past",
         "_patience",
         "_repair",
         "_rtx",
@@ -100,7 +100,7 @@ class JitterBuffer(Generic[T]):
         self._patience = patience
         self._held: dict[int, T] = {}
         self._holes: dict[int, _Hole] = {}  # in rising order
-        self._given_up: dict[int, _Hole] = {}
+        self._past: dict[int, _Hole] = {}  # asked for more often than answered, until now
         self._next = self._highest = -1
         self.repaired = 0
         """Missing packets that came after they were asked for."""
@@ -119,11 +119,9 @@ class JitterBuffer(Generic[T]):
         if self._next < 0:
             self._next = sequence
             self._highest = sequence - 1
-        if sequence < self._next:
-            if retransmitted and sequence in self._given_up:
-                self._measure(self._given_up.pop(sequence), now)  # too late: patience must grow
-            return ()
-        if sequence in self._held:
+        if sequence < self._next or sequence in self._held:
+            if retransmitted and sequence in self._past:
+                self._answered(sequence, self._past[sequence], now)
             return ()
         if sequence > self._highest:
             if sequence - self._highest > MAX_HOLES:
@@ -132,7 +130,7 @@ class JitterBuffer(Generic[T]):
                 self._holes[missing] = _Hole(now)
             self._highest = sequence
         else:
-            self._fill(self._holes.pop(sequence), now, retransmitted)
+            self._fill(sequence, now, retransmitted)
         self._held[sequence] = packet
         return self._release()
 
@@ -167,8 +165,6 @@ class JitterBuffer(Generic[T]):
             if now >= (hole.last_asked + retry if hole.asked else hole.noticed + guard):
                 hole.asked += 1
                 hole.last_asked = now
-                if hole.asked == 1:
-                    hole.first_asked = now
                 due.append(sequence)
         return due
 
@@ -186,20 +182,29 @@ class JitterBuffer(Generic[T]):
             return self._patience
         return self._timing.patience if self._repair else max(0.04, 2 * self._timing.guard)
 
-    def _fill(self, hole: _Hole, now: float, retransmitted: bool) -> None:
+    def _fill(self, sequence: int, now: float, retransmitted: bool) -> None:
+        hole = self._holes.pop(sequence)
         if not hole.asked or (not retransmitted and self._came_by_itself(hole, now)):
             if not retransmitted:
                 self._timing.reordered(now - hole.noticed)
             return
         self.repaired += 1
         if retransmitted:
-            self._measure(hole, now)
+            self._answered(sequence, hole, now)
 
-    def _measure(self, hole: _Hole, now: float) -> None:
-        """Learn the round trip where it is known which request was answered."""
-        known = self._timing.round_trip
-        if hole.asked == 1 or (hole.asked and (known is None or now - hole.last_asked < 0.5 * known)):
-            self._timing.measured(now - hole.first_asked)
+    def _answered(self, sequence: int, hole: _Hole, now: float) -> None:
+        """Learn the round trip once every request is answered: then the last answer is to the last request."""
+        hole.answers += 1
+        if hole.answers == hole.asked:
+            self._timing.measured(now - hole.last_asked)
+            self._past.pop(sequence, None)
+        else:
+            self._remember(sequence, hole)
+
+    def _remember(self, sequence: int, hole: _Hole) -> None:
+        self._past[sequence] = hole
+        if len(self._past) > MAX_HOLES:
+            del self._past[next(iter(self._past))]
 
     def _came_by_itself(self, hole: _Hole, now: float) -> bool:
         """Whether a packet that was asked for is the late original, not the answer."""
@@ -217,9 +222,7 @@ class JitterBuffer(Generic[T]):
 
     def _jump(self, sequence: int) -> Sequence[T | None]:
         for passed in [s for s in self._holes if s < sequence]:
-            self._given_up[passed] = self._holes.pop(passed)
-            if len(self._given_up) > MAX_HOLES:
-                del self._given_up[next(iter(self._given_up))]
+            self._remember(passed, self._holes.pop(passed))
         self._next = sequence
         return self._release()
 

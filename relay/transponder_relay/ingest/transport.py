@@ -29,8 +29,8 @@ from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
 from transponder_relay.ingest.answer import IceCandidate, LocalTransport
+from transponder_relay.ingest.offer import Offer
 from transponder_relay.ingest.rtp import is_rtcp
-from transponder_relay.ingest.sdp import Offer
 from transponder_relay.ingest.settings import IngestSettings
 
 logger = logging.getLogger(__name__)

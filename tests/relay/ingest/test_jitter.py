@@ -46,8 +46,11 @@ def test_missing_packets_are_asked_for_again_until_they_come() -> None:
     assert timing.round_trip == pytest.approx(0.04)
     assert buffer.deadline() == pytest.approx(1.01 + timing.retry)
     assert buffer.nacks(1.01 + timing.retry) == [12]
-    assert buffer.push(12, 12, 1.2, True) == [12, 13]
+    second = 1.01 + timing.retry
+    assert buffer.push(12, 12, second + 0.02, True) == [12, 13]
     assert timing.round_trip == pytest.approx(0.04), "which request was answered is not known"
+    assert buffer.push(12, 12, second + 0.12, True) == (), "but now it is: the answer to the second request"
+    assert timing.round_trip == pytest.approx(0.04 + (0.12 - 0.04) / 8)
     assert buffer.repaired == 2
 
 

@@ -21,7 +21,15 @@ from transponder_relay.ingest.rtp import InvalidPacket, RtpPacket, is_rtcp, orig
     extension=st.booleans(),
 )
 def test_it_reads_what_another_implementation_writes(
-    payload_type, marker, sequence, time, ssrc, sources, payload, padding, extension
+    payload_type: int,
+    marker: bool,
+    sequence: int,
+    time: int,
+    ssrc: int,
+    sources: list[int],
+    payload: bytes,
+    padding: int,
+    extension: bool,
 ) -> None:
     packet = AiortcPacket(payload_type, marker, sequence, time, ssrc, payload)
     packet.csrc = sources

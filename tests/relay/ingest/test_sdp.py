@@ -1,6 +1,7 @@
 """Offers of real and unusual senders, and the answers to them, read by another implementation."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from transponder_crd.offer import InvalidOffer, check_offer
 from transponder_relay.ingest.answer import IceCandidate, LocalTransport, write_answer
-from transponder_relay.ingest.sdp import parse_offer
+from transponder_relay.ingest.offer import parse_offer
 from transponder_relay.ingest.settings import IngestSettings
 
 WIRE = Path(__file__).parents[2] / "wire"
@@ -216,7 +217,7 @@ def test_sound_alone_and_picture_alone() -> None:
         (lambda o: "", "sdp.media"),
     ],
 )
-def test_unusable_offers_name_the_field(change, field: str) -> None:
+def test_unusable_offers_name_the_field(change: Callable[[str], str], field: str) -> None:
     with pytest.raises(InvalidOffer) as raised:
         parse_offer(change(CHROMIUM))
     assert raised.value.field == field

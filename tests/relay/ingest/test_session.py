@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from typing import Literal
 
 import pytest
+import uvloop
 from support.clip import Clip, avcc_nals, clip, slice_crc
 from support.whip_sender import SentPicture, WhipSender
 
@@ -145,6 +147,20 @@ def assert_clean(recorder: Recorder, sender: WhipSender) -> None:
         assert after.keyframe or after.number == before.number + 1, "a picture without its reference"
 
 
+def test_it_runs_on_uvloop(media: Clip) -> None:
+    """The loop that relays use; the other tests run on the loop of the standard library."""
+
+    async def publish() -> None:
+        async with WhipSender(media, loss=0.02) as sender:
+            session, recorder = await connect(sender)
+            await recorder.until(lambda: len(recorder.pictures) >= 15)
+            assert_clean(recorder, sender)
+            await session.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(publish())
+
+
 async def test_loss_beyond_repair_cuts_to_a_keyframe(media: Clip) -> None:
     async with WhipSender(media, loss=0.03, nack_delay=1.5) as sender:
         session, recorder = await connect(sender)
@@ -191,7 +207,9 @@ async def test_a_new_cap_is_told_to_the_sender(media: Clip) -> None:
         ("actpass", False, False, True),
     ],
 )
-async def test_every_kind_of_offer_connects(setup, candidates, video, audio, media: Clip) -> None:
+async def test_every_kind_of_offer_connects(
+    setup: Literal["active", "passive", "actpass"], candidates: bool, video: bool, audio: bool, media: Clip
+) -> None:
     async with WhipSender(media, setup=setup, candidates=candidates, video=video, audio=audio) as sender:
         session, recorder = await connect(sender)
         try:
@@ -216,6 +234,36 @@ async def test_ports_come_from_the_range(media: Clip) -> None:
                 await second.answer(await sender.offer())
         finally:
             await second.close()
+            await session.close()
+
+
+async def test_all_local_addresses_are_offered_ipv4_first(media: Clip) -> None:
+    async with WhipSender(media) as sender:
+        session = PublisherSession(IngestSettings(), Timeline(), Recorder())
+        try:
+            answer = await session.answer(await sender.offer())
+            candidates = re.findall(r"candidate:\S+ 1 udp (\d+) (\S+) (\d+) typ host", answer.split("m=")[1])
+            addresses = [address for _, address, _ in candidates]
+            assert "127.0.0.1" in addresses
+            assert addresses == sorted(addresses, key=lambda a: ":" in a)
+            priorities = [int(priority) for priority, _, _ in candidates]
+            assert priorities == sorted(set(priorities), reverse=True)
+            await sender.accept(answer)
+        finally:
+            await session.close()
+
+
+async def test_the_outer_address_of_a_nat_is_offered(media: Clip) -> None:
+    """198.51.100.0/24 is for documentation: no machine has it, so it can only be the outside of a NAT."""
+    async with WhipSender(media) as sender:
+        recorder = Recorder()
+        session = PublisherSession(IngestSettings(addresses=("198.51.100.77",)), Timeline(), recorder)
+        try:
+            answer = await session.answer(await sender.offer())
+            assert set(re.findall(r"udp \d+ (\S+) \d+ typ", answer)) == {"198.51.100.77"}
+            await sender.accept(answer.replace("198.51.100.77", "127.0.0.1"))  # what the NAT does
+            await recorder.until(lambda: len(recorder.pictures) >= 2)
+        finally:
             await session.close()
 
 
