@@ -62,6 +62,10 @@ class Clip:
     codec: str = "H264"
     """As in SDP."""
 
+    def cut(self, pictures: int) -> "Clip":
+        """The first of them, under the whole sound."""
+        return replace(self, pictures=self.pictures[:pictures])
+
     def then(self, other: "Clip") -> "Clip":
         """This clip's pictures, then the other's, under this clip's sound."""
         return replace(self, pictures=self.pictures + other.pictures)

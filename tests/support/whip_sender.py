@@ -269,6 +269,10 @@ class WhipSender:
         payload = self._clip.sound[(packet + self._sound_shift) % whole]
         self._emit(self._sound.packet(packet * SOUND_PACKET, packet == 0, payload))
 
+    def number_of(self, rtp_time: int) -> int:
+        """Of the picture with that RTP time, wrapped or not."""
+        return (rtp_time - self._pictures.base_time & 0xFFFFFFFF) * FPS // 90000
+
     def _emit(self, packet: bytes) -> None:
         self.counts.packets += 1
         if self._random.random() < self._loss:

@@ -14,6 +14,8 @@ _HEADROOM = 1.2
 """A second generation needs more bits to look like the first."""
 _START, _FLOOR = 0.08, 0.02
 """Bits for each pixel of a picture: before anything is measured, and at least."""
+_LEAST = 1_000
+"""Bits of a picture of any size: x264 takes no rate of 0."""
 _TOLERANCE = 0.25
 """A target that moved by less is not worth a new encoder."""
 
@@ -60,9 +62,9 @@ class SourceRate:
 def target(rate: SourceRate, pixels: int, max_bitrate: int) -> int:
     """Bits for one picture of so many pixels; `max_bitrate` is in bit/s."""
     if not rate.measured:
-        return int(min(_START * pixels, max_bitrate / NOMINAL_RATE))
+        return max(_LEAST, int(min(_START * pixels, max_bitrate / NOMINAL_RATE)))
     wish = max(_HEADROOM * rate.bits_per_picture, _FLOOR * pixels)
-    return max(1, int(min(wish, max_bitrate / rate.pictures_per_second)))
+    return max(_LEAST, int(min(wish, max_bitrate / rate.pictures_per_second)))
 
 
 def differs(target: int, present: int) -> bool:

@@ -2,13 +2,14 @@
 
     push ─► queue ─► thread: decode, encode (the GIL is free meanwhile) ─► event loop ─► on_transcoded
 
-It falls behind in two steps: with some pictures waiting, those are decoded but not encoded, so that the picture rate
-sinks; with the queue full, everything up to the next keyframe is dropped, and a keyframe is asked for.
+It falls behind in two steps: pictures that waited long are decoded but not encoded, so that the picture rate sinks;
+with the queue full, everything up to the next keyframe is dropped, and a keyframe is asked for.
 """
 
 import asyncio
 import logging
 import threading
+import time
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
@@ -18,10 +19,10 @@ from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline
 
 logger = logging.getLogger(__name__)
 
-LATE = 5
-"""Pictures that may wait before their encoding is left out."""
-FULL = 30
-"""Pictures that may wait at all: 1 s."""
+PATIENCE = 0.25
+"""Seconds that a picture may wait before its encoding is left out: a burst after a stall of the network takes less."""
+FULL = 60
+"""Pictures that may wait."""
 CLOSE_SECONDS = 1.0
 
 
@@ -38,22 +39,24 @@ class TranscoderEvents(Protocol):
 
 
 class _Job:
-    __slots__ = ("number", "picture", "time_ms")
+    __slots__ = ("number", "picture", "pushed", "time_ms")
 
     def __init__(self, number: int, picture: CodedPicture, time_ms: int) -> None:
         self.number = number
         self.picture = picture
         self.time_ms = time_ms
+        self.pushed = time.monotonic()
 
 
 class Transcoder:
     """Made, and called, in the event loop; `close` it in the end."""
 
-    def __init__(self, codec: str, max_bitrate: int, events: TranscoderEvents) -> None:
-        """`codec`: VP8 or VP9. `max_bitrate`: bit/s."""
+    def __init__(self, codec: str, max_bitrate: int, events: TranscoderEvents, patience: float = PATIENCE) -> None:
+        """`codec`: VP8 or VP9. `max_bitrate`: bit/s. `patience`: seconds, as PATIENCE."""
         self.encoded = 0
         """Pictures."""
         self._events = events
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._pushed = self._done = self._overflowed = 0
@@ -76,7 +79,7 @@ class Transcoder:
             return
         if picture.keyframe:
             self._awaiting_keyframe = False
-        if self._pushed - self._done >= FULL:
+        if self._pushed - max(self._done, self._oldest) >= FULL:
             if picture.keyframe:
                 self._oldest = self._pushed  # what waits is of no use any more
             else:
@@ -135,7 +138,7 @@ class Transcoder:
 
     def _transcode(self, job: _Job) -> tuple[AccessUnit | None, bool]:
         """The access unit if there is one, and whether a keyframe is needed to go on."""
-        in_time = self._queue.qsize() < LATE
+        in_time = time.monotonic() - job.pushed <= self._patience
         try:
             unit = self._pipeline.transcode(job.picture, in_time)
         except DamagedPicture as error:
