@@ -90,7 +90,7 @@ class Relay:
         if output is not None:
             output.update(desired)
             return
-        output = Output(desired, OutputSettings(), self)
+        output = Output(desired, OutputSettings(ca_file=self._settings.rtmps_ca_file), self)
         self._outputs[desired.id] = output
         self._targets = tuple(self._outputs.values())
         if self._is_published:
