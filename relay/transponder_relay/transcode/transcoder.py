@@ -19,7 +19,7 @@ from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.25
+PATIENCE = 0.5
 """Seconds that a picture may wait before its encoding is left out: a burst after a stall of the network takes less."""
 FULL = 60
 """Pictures that may wait."""
