@@ -56,6 +56,8 @@ class DesiredOutput(Model):
     sound: Sound | None = None
     audio_bitrate: int = 128_000
     reconnect: ReconnectPolicy = ReconnectPolicy()
+    hold_seconds: float = 0.0
+    """How long a live session stays up without a publisher."""
 
 
 class DesiredPublisher(Model):
@@ -100,6 +102,8 @@ class OutputState(StrEnum):
     """No publisher."""
     CONNECTING = "connecting"
     LIVE = "live"
+    HOLDING = "holding"
+    """The publisher is gone: the last picture and silence are sent for `hold_seconds`."""
     RETRYING = "retrying"
     """The last attempt failed; the next one is due after the backoff."""
     FAILED = "failed"
@@ -156,6 +160,10 @@ class IngestStatistics(Model):
     video_frames_dropped: int = 0
     keyframes: int = 0
     keyframe_requests: int = 0
+    frames_transcoded: int = 0
+    """Pictures of another codec than H.264 that were encoded."""
+    frames_not_transcoded: int = 0
+    """Those that were damaged, or for which there was no time."""
     audio_packets: int = 0
     rtt_ms: float | None = None
     skew_ms: float | None = None

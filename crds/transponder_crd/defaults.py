@@ -26,3 +26,5 @@ class Defaults(Model):
     keyframe_interval: Annotated[float, Field(ge=1, le=20)] = 2.0
     """Seconds."""
     reconnect: ReconnectPolicy = ReconnectPolicy()
+    hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """How long an RTMP session stays up, with the last picture and silence, when the publisher is gone; 0: not."""

@@ -8,7 +8,7 @@ MAX_MEDIA = 8
 MAX_CODECS = 64
 MAX_CANDIDATES = 100
 
-USABLE_VIDEO = frozenset({"H264"})
+USABLE_VIDEO = frozenset({"H264", "VP8", "VP9"})
 USABLE_AUDIO = frozenset({"opus", "PCMU", "PCMA"})
 
 _STATIC_PAYLOAD_TYPES = {"0": "PCMU", "8": "PCMA"}  # RFC 3551, table 4

@@ -144,6 +144,9 @@ class TransponderSpec(Model):
     audio: Audio | None = None
     video: Video | None = None
     reconnect: Reconnect | None = None
+    hold_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    """How long the RTMP session stays up, with the last picture and silence, when the publisher is gone; 0: not at
+    all."""
     options: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] = {}
     """What the REST call gave as `options`, echoed in its answers."""
 
@@ -161,6 +164,8 @@ class TransponderPhase(StrEnum):
     WAITING_FOR_PUBLISHER = "WaitingForPublisher"
     CONNECTING = "Connecting"
     LIVE = "Live"
+    HOLDING = "Holding"
+    """The publisher is gone; the RTMP session is kept up for `holdSeconds`."""
     RECONNECTING = "Reconnecting"
     FAILED = "Failed"
     TERMINATING = "Terminating"

@@ -47,6 +47,11 @@ OPTIONS = (
         "put before stream names on the RTMP side (default: rtmp_; empty for none)",
     ),
     Option("--full-url", "defaults.full_url", None, "RTMP URLs end with the stream name or key"),
+    Option(
+        "--hold-seconds", "defaults.hold_seconds", "SECONDS",
+        "how long RTMP sessions stay up without their publisher (default: 10; 0 ends them at once)",
+    ),
+    Option("--rtmps-ca", "rtmps_ca_file", "FILE", "PEM file of authorities to trust besides those of the system"),
     Option("--log-level", "log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR (default: INFO)"),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,14 @@ def _folder(value: object) -> object:
     if value == "":
         raise ValueError("must not be empty")
     return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _authorities(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError:  # ssl.SSLError is one
+        raise ValueError("must be a PEM file of certificates that can be read") from None
+    return file.absolute()
 
 
 def _split(value: object) -> object:
@@ -63,6 +72,8 @@ class LocalSettings(ApiSettings):
     """UDP ports for media, as in 40000-40100 (default: any)."""
     max_bitrate: Annotated[int, Field(ge=100_000, le=100_000_000)] = 4_000_000
     """bit/s that a browser may send."""
+    rtmps_ca_file: Annotated[Path, BeforeValidator(_folder), AfterValidator(_authorities)] | None = None
+    """PEM file of certificate authorities that RTMPS trusts besides those of the system."""
     log_level: Annotated[LogLevel, BeforeValidator(lambda value: str(value).upper())] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -87,6 +98,7 @@ class LocalSettings(ApiSettings):
                 "media_addresses": [str(address) for address in self.media_addresses],
                 "media_port_range": self.media_port_range,
                 "max_bitrate": self.max_bitrate,
+                "rtmps_ca_file": self.rtmps_ca_file,
                 "log_level": self.log_level,
             }
         )

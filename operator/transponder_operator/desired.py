@@ -99,6 +99,7 @@ def _desired_output(transponder: RtmpTransponder, target: RtmpTarget, defaults: 
         sound=spec.sound,
         audio_bitrate=defaults.audio_bitrate if bitrate is None else bitrate,
         reconnect=_reconnect_policy(spec.reconnect or Reconnect(), defaults),
+        hold_seconds=defaults.hold_seconds if spec.hold_seconds is None else spec.hold_seconds,
     )
 
 

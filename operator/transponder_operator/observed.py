@@ -22,6 +22,7 @@ _OUTPUT_PHASES = {
     OutputState.WAITING: TransponderPhase.WAITING_FOR_PUBLISHER,
     OutputState.CONNECTING: TransponderPhase.CONNECTING,
     OutputState.LIVE: TransponderPhase.LIVE,
+    OutputState.HOLDING: TransponderPhase.HOLDING,
     OutputState.RETRYING: TransponderPhase.RECONNECTING,
     OutputState.FAILED: TransponderPhase.FAILED,
     OutputState.CLOSING: TransponderPhase.TERMINATING,
@@ -67,7 +68,7 @@ def transponder_status(resolved: ResolvedTransponder, sight: Sight, now: datetim
     transponder, destination = resolved
     old, output = transponder.status, sight.output(transponder)
     publisher = sight.report.publisher if sight.report else None
-    connected = publisher is not None and publisher.state == PublisherState.CONNECTED
+    width, height = _size(transponder, publisher, output)
     return TransponderStatus(
         phase=_phase(transponder, destination, output),
         conditions=_conditions(transponder, destination, sight, output, now),
@@ -76,8 +77,8 @@ def transponder_status(resolved: ResolvedTransponder, sight: Sight, now: datetim
         stream_name=destination.stream_name if isinstance(destination, ResolvedDestination) else old.stream_name,
         destination=destination.redacted if isinstance(destination, ResolvedDestination) else old.destination,
         host=destination.host if isinstance(destination, ResolvedDestination) else old.host,
-        width=publisher.width if publisher and connected else 0,
-        height=publisher.height if publisher and connected else 0,
+        width=width,
+        height=height,
         muted=output.muted if output else transponder.spec.muted,
         sound_enabled=output.sound_enabled if output else False,
         relay_pod=sight.instance,
@@ -85,6 +86,17 @@ def transponder_status(resolved: ResolvedTransponder, sight: Sight, now: datetim
         last_error=_last_error(old, destination, output),
         started_at=(output.live_since if output else None) or old.started_at,
     )
+
+
+def _size(
+    transponder: RtmpTransponder, publisher: PublisherReport | None, output: OutputReport | None
+) -> tuple[int, int]:
+    """Of the picture that the destination gets."""
+    if publisher is not None and publisher.state == PublisherState.CONNECTED:
+        return publisher.width, publisher.height
+    if output is not None and output.state == OutputState.HOLDING:
+        return transponder.status.width, transponder.status.height
+    return 0, 0
 
 
 def _phase(
@@ -183,6 +195,8 @@ def _destination_connected(
     match output.state:
         case OutputState.LIVE:
             return Finding("True", "Live")
+        case OutputState.HOLDING:
+            return Finding("True", "Holding", "kept up with the last picture and silence")
         case OutputState.WAITING:
             return Finding("False", "WaitingForPublisher", "connects when the stream is published")
         case OutputState.CLOSING:

@@ -1,6 +1,7 @@
 """What flows through a relay: from ingest to tags, from tags to outputs.
 
     socket → ingest.transport → ingest.receiver → AccessUnit ─ timeline ─ outputs.flv → VideoTag ─┐
+                                                → CodedPicture ─ timeline ─ transcode → AccessUnit
                                                 → SoundPacket ─ sound.soundtrack → AudioTag ──────┴→ every Output
 
 Times: `arrival` and every `now` are seconds of `time.monotonic()`. RTP times are unwrapped (they only grow over 2^32).
@@ -48,6 +49,19 @@ class AccessUnit:
     """NAL units with 4-byte lengths, without parameter sets, delimiters and filler."""
     parameter_sets: ParameterSets
     """Those in force for this picture: the same object until they change."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPicture:
+    """One whole picture in another codec than H.264, as received: to be transcoded."""
+
+    rtp_time: int
+    """90 kHz, unwrapped."""
+    arrival: float
+    """When its last packet came."""
+    keyframe: bool
+    frame: bytes
+    """As the codec's decoder takes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from transponder_crd.control import PublisherState
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.session import IngestSettings, PublisherSession
 from transponder_relay.ingest.timeline import Timeline
-from transponder_relay.media import AccessUnit, ParameterSets, SoundPacket
+from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, SoundPacket
 from transponder_relay.settings import RelaySettings
+from transponder_relay.transcode.transcoder import Transcoder
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Publisher:
         self._timeline = timeline
         self._owner = owner
         self._session: PublisherSession | None = None
+        self._transcoder: Transcoder | None = None
+        """Of a picture that is not H.264."""
         self._keyframe_interval = 2.0
         self._reason: str | None = None
         self._codecs: tuple[str | None, str | None] = (None, None)
@@ -76,9 +79,14 @@ class Publisher:
         self._keyframe_interval = seconds
         if self._session:
             self._session.set_keyframe_interval(seconds)
+        if self._transcoder:
+            self._transcoder.set_keyframe_interval(seconds)
 
     def request_keyframe(self) -> None:
-        if self._session:
+        """For an output: of the encoder if the picture is transcoded, else of the publisher."""
+        if self._transcoder:
+            self._transcoder.request_keyframe()
+        elif self._session:
             self._session.request_keyframe()
 
     def report(self) -> control.PublisherReport:
@@ -95,7 +103,12 @@ class Publisher:
         )
 
     def statistics(self) -> control.IngestStatistics:
-        return self._session.statistics() if self._session else control.IngestStatistics()
+        statistics = self._session.statistics() if self._session else control.IngestStatistics()
+        if self._transcoder is None:
+            return statistics
+        return statistics.model_copy(
+            update={"frames_transcoded": self._transcoder.encoded, "frames_not_transcoded": self._transcoder.dropped}
+        )
 
     # ------------------------------------------------------------------------------------------ session's events
 
@@ -103,11 +116,27 @@ class Publisher:
         self.state = PublisherState.CONNECTED
         self._codecs = (video_codec, audio_codec)
         self._started_at = datetime.now(UTC)
+        if video_codec not in (None, "H264"):
+            self._transcoder = Transcoder(video_codec, self._settings.max_bitrate, self)
+            self._transcoder.set_keyframe_interval(self._keyframe_interval)
         self._owner.on_publisher_connected(audio_codec)
 
-    def on_video(self, unit: AccessUnit, time_ms: int) -> None:
+    def on_video(self, picture: AccessUnit | CodedPicture, time_ms: int) -> None:
         if self.state is not PublisherState.CONNECTED:
             return  # what was under way when the session was closed
+        if isinstance(picture, AccessUnit):
+            self._pass_on(picture, time_ms)
+        elif self._transcoder:
+            self._transcoder.push(picture, time_ms)
+
+    def on_transcoded(self, unit: AccessUnit, time_ms: int) -> None:
+        self._pass_on(unit, time_ms)
+
+    def on_source_keyframe_needed(self) -> None:
+        if self._session:
+            self._session.request_keyframe()
+
+    def _pass_on(self, unit: AccessUnit, time_ms: int) -> None:
         if unit.parameter_sets is not self._parameter_sets:
             self._parameter_sets = unit.parameter_sets
             self._owner.on_publisher_changed()
@@ -123,10 +152,14 @@ class Publisher:
         self._patience.cancel()
         self.state = PublisherState.ENDED
         self._reason = reason
+        if self._transcoder:
+            self._transcoder.stop()
         self._owner.on_publisher_ended()
 
     async def close(self) -> None:
         self._patience.cancel()
         self.state = PublisherState.ENDED
+        if self._transcoder:
+            await self._transcoder.close()
         if self._session:
             await self._session.close()

@@ -8,20 +8,24 @@ from collections.abc import Collection, Coroutine
 from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.timeline import Timeline
-from transponder_relay.media import AccessUnit, AudioTag, SoundPacket
+from transponder_relay.media import AccessUnit, AudioTag, ParameterSets, SoundPacket, VideoTag
 from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.soundtrack import Soundtrack
+from transponder_relay.still import StillPicture
 
 logger = logging.getLogger(__name__)
 
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
 
-FALLBACK_TICK = 0.1
-"""Seconds between two looks at whether sound is overdue."""
+TICK = 0.1
+"""Seconds between two looks at whether sound, or a still picture, is due."""
+
+STILL_INTERVAL_MS = 1000
+"""Between two stills while there is no publisher: players take a stream without pictures for broken."""
 
 
 class Relay:
@@ -44,7 +48,12 @@ class Relay:
         """The outputs as the hot path walks them."""
         self._endings: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._fallback: asyncio.Task[None] | None = None
+        self._keyframe: tuple[VideoTag, ParameterSets] | None = None
+        """The latest."""
+        self._still: StillPicture | None = None
+        """From the end of a publisher to the first picture of the next."""
+        self._clock: asyncio.Task[None] | None = None
+        """Runs while anything is streamed."""
 
     # ------------------------------------------------------------------------------------------ desired state
 
@@ -81,10 +90,10 @@ class Relay:
         if output is not None:
             output.update(desired)
             return
-        output = Output(desired, OutputSettings(), self)
+        output = Output(desired, OutputSettings(ca_file=self._settings.rtmps_ca_file), self)
         self._outputs[desired.id] = output
         self._targets = tuple(self._outputs.values())
-        if self._publisher and self._publisher.state == control.PublisherState.CONNECTED:
+        if self._is_published:
             output.publisher_connected()
 
     def _remove_output(self, output_id: str) -> None:
@@ -141,10 +150,11 @@ class Relay:
 
     def on_publisher_connected(self, audio_codec: str | None) -> None:
         self._soundtrack.set_codec(audio_codec)
-        self._soundtrack.restart(self._position(time.monotonic()))
+        if self._clock is None:  # else sound has gone on for the sessions that were held
+            self._soundtrack.restart(self._position(time.monotonic()))
+            self._clock = asyncio.create_task(self._run_clock())
         for output in self._targets:
             output.publisher_connected()
-        self._fallback = asyncio.create_task(self._fill_silence())
         self._touch()
 
     def on_publisher_changed(self) -> None:
@@ -158,6 +168,8 @@ class Relay:
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
         tag = self._tagger.tag(unit, time_ms)
+        if tag.keyframe:  # as the first picture of a publisher is
+            self._keyframe, self._still = (tag, unit.parameter_sets), None
         for output in self._targets:
             output.video(tag)
 
@@ -165,18 +177,39 @@ class Relay:
         self._soundtrack.live(packet, position)
 
     def _publisher_gone(self) -> None:
-        if self._fallback:
-            self._fallback.cancel()
-            self._fallback = None
         for output in self._targets:
             output.publisher_gone()
+        if self._keyframe and self._still is None:
+            self._still = StillPicture(*self._keyframe)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
+        self._stop_idle_clock()
 
-    async def _fill_silence(self) -> None:
+    def _stop_idle_clock(self) -> None:
+        """Without a publisher nothing is streamed but to sessions that are held."""
+        if self._clock and not self._is_published and not any(output.holding for output in self._targets):
+            self._clock.cancel()
+            self._clock = self._still = None
+
+    @property
+    def _is_published(self) -> bool:
+        return self._publisher is not None and self._publisher.state == control.PublisherState.CONNECTED
+
+    async def _run_clock(self) -> None:
         while True:
-            await asyncio.sleep(FALLBACK_TICK)
-            self._soundtrack.advance(self._position(time.monotonic()) - FALLBACK_DELAY_MS * 48)
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
+            if self._still:
+                self._show(self._still, now)
+            self._stop_idle_clock()
+
+    def _show(self, still: StillPicture, now: float) -> None:
+        at = self._timeline.stand_in(now, STILL_INTERVAL_MS)
+        if at is not None:
+            tag = still.at(at)
+            for output in self._targets:
+                output.still(tag)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)

@@ -25,6 +25,8 @@ class RelaySettings(Model):
     """First and last UDP port; none: any free port."""
     max_bitrate: int = 4_000_000
     """bit/s that a browser may send."""
+    rtmps_ca_file: Path | None = None
+    """PEM file of authorities to trust besides those of the system."""
     offer_timeout: float = 30.0
     """Seconds that a publisher may take from being desired to its offer."""
     log_level: str = "INFO"

@@ -36,8 +36,11 @@ def clean_log(tmp_path: Path, secret_watch: SecretWatch, expected_errors: list[s
 
 @pytest.fixture
 async def product(tmp_path: Path) -> AsyncIterator[Product]:
-    """A running product; ended by Ctrl-C after the test, with exit code 0 and no process left."""
-    async with running_product(tmp_path) as started:
+    """A running product; ended by Ctrl-C after the test, with exit code 0 and no process left.
+
+    RTMP sessions end with their publisher, as most tests want it: test_hold.py is about the others.
+    """
+    async with running_product(tmp_path, "--hold-seconds", "0") as started:
         yield started
 
 

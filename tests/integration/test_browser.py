@@ -19,10 +19,11 @@ LONGEST_GOP = 2.5
 """Seconds: the interval of 2 s, and the time until the first keyframe shows that the browser needs to be asked."""
 
 
-async def test_chromium_reaches_the_rtmp_server(product: Product, tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["", "video/VP8"], ids=["all codecs", "VP8 alone"])
+async def test_chromium_reaches_the_rtmp_server(product: Product, tmp_path: Path, codec: str) -> None:
     async with nginx_rtmp(tmp_path / "nginx") as server:
         started = await product.rest.startup("browser", server.url)
-        async with chromium_publisher(product.whip("browser"), tmp_path / "chromium") as browser:
+        async with chromium_publisher(product.whip("browser"), tmp_path / "chromium", codec=codec) as browser:
             await browser.connected()
             live = await product.rest.until_state(started["mediaSessionId"], "Live")
             assert (live["streamName"], live["muted"], live["soundEnabled"]) == ("rtmp_browser", False, False)
@@ -33,7 +34,9 @@ async def test_chromium_reaches_the_rtmp_server(product: Product, tmp_path: Path
         await product.rest.tell("terminate", started["mediaSessionId"])
         recording = await server.finished("rtmp_browser")
     assert browser.last("stopped") == {**(browser.last("stopped") or {}), "status": 200}, "WHIP DELETE"
-    print(browser.last("statistics"))
+    statistics = browser.last("statistics") or {}
+    print(statistics)
+    assert statistics["codec"] == (codec or "video/H264")
     check_recording(recording)
 
 

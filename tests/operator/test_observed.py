@@ -109,6 +109,11 @@ ROWS = {
         TransponderPhase.LIVE,
         ("True RelayRunning", "True Publishing", "True Live", "True Live"),
     ),
+    "holding": (
+        sight(output(OutputState.HOLDING, live_since=LIVE_SINCE), publisher=None),
+        TransponderPhase.HOLDING,
+        ("True RelayRunning", "False WaitingForPublisher", "True Holding", "False WaitingForPublisher"),
+    ),
     "retrying": (
         sight(output(OutputState.RETRYING, reason=OutputReason.REFUSED, message="refused", reconnects=1)),
         TransponderPhase.RECONNECTING,
@@ -155,6 +160,15 @@ def test_live_tells_all() -> None:
     assert (status.width, status.height) == (640, 360)
     assert (status.muted, status.sound_enabled, status.reconnects) == (True, True, 3)
     assert status.started_at == LIVE_SINCE
+
+
+def test_the_size_stays_while_the_last_picture_is_shown() -> None:
+    live = observe(ROWS["live"][0])
+    holding = observe(ROWS["holding"][0], transponder(live))
+    assert (holding.width, holding.height) == (live.width, live.height) == (640, 360)
+    assert holding.started_at == LIVE_SINCE
+    waiting = observe(ROWS["waiting"][0], transponder(holding))
+    assert (waiting.width, waiting.height) == (0, 0)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -102,14 +102,15 @@ class BrowserPublisher:
 
 @asynccontextmanager
 async def chromium_publisher(
-    whip_url: str, folder: Path, *, width: int = 1280, height: int = 720, fps: int = 30
+    whip_url: str, folder: Path, *, width: int = 1280, height: int = 720, fps: int = 30, codec: str = ""
 ) -> AsyncIterator[BrowserPublisher]:
-    """Chromium publishing its fake camera to `whip_url`; its profile and output go to `folder`."""
+    """Chromium publishing its fake camera to `whip_url`; its profile and output go to `folder`. `codec`: offer this
+    one alone (as in "video/VP8")."""
     chromium = chromium_program()
     assert chromium, "Chromium is not installed"
     browser = BrowserPublisher()
     async with _served(browser.application()) as base:
-        query = urlencode({"whip": whip_url, "width": width, "height": height, "fps": fps})
+        query = urlencode({"whip": whip_url, "width": width, "height": height, "fps": fps, "codec": codec})
         command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"{base}/?{query}"]
         program = await Program.start(command, folder / "chromium.log", clean_environment(folder), folder)
         try:

@@ -1,9 +1,9 @@
 """A pre-encoded test clip: what a publisher sends, made once per machine by ffmpeg and kept in the cache folder.
 
-H.264 constrained baseline with one slice a picture, an IDR picture each 2 s and the parameter sets before each; Opus in
-packets of 20 ms. At each full second the picture is white for 3 frames and a 1 kHz beep sounds for 0.1 s. The beep is
-made early by the look-ahead of the Opus encoder (312 samples), so that in the decoded sound it starts exactly where the
-flash does.
+H.264 constrained baseline with one slice a picture, an IDR picture each 2 s and the parameter sets before each, or VP8,
+or VP9; Opus in packets of 20 ms. At each full second the picture is white for 3 frames and a 1 kHz beep sounds for
+0.1 s. The beep is made early by the look-ahead of the Opus encoder (312 samples), so that in the decoded sound it
+starts exactly where the flash does.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,13 +23,20 @@ GOP = 60
 SOUND_PACKET = 960
 """48 kHz samples."""
 
-_PICTURE = (
+_DRAWN = (
     "-f lavfi -i testsrc2=s={width}x{height}:r=30:d={seconds} -vf noise=alls=4:allf=t,"
     "drawbox=x=iw/4:y=ih/4:w=iw/2:h=ih/2:color=white:t=fill:enable='lt(mod(n,30),3)',format=yuv420p "
+)
+_PICTURE = _DRAWN + (
     "-c:v libx264 -profile:v baseline -level 3.1 -preset veryfast -tune zerolatency -b:v {bitrate} -maxrate {bitrate} "
     "-bufsize {bitrate} -x264-params keyint=60:min-keyint=60:scenecut=0:slices={slices}:sliced-threads=0:"
-    "repeat-headers=1:annexb=1 -f h264"
+    "repeat-headers=1:annexb=1{more} -f h264"
 )
+_VPX_PICTURE = _DRAWN + (
+    "-c:v {encoder} -deadline realtime -cpu-used 8 -lag-in-frames 0 -auto-alt-ref 0 -b:v {bitrate} -minrate {bitrate} "
+    "-maxrate {bitrate} -bufsize {bitrate} -g {gop} -keyint_min {gop} -f ivf"
+)
+_VPX = {"VP8": "libvpx", "VP9": "libvpx-vp9"}
 _SOUND = (
     "-f lavfi -i aevalsrc=if(lt(mod(t+0.0065\\,1)\\,0.1)\\,0.5*sin(2*PI*1000*(t+0.0065))\\,0):c=stereo:s=48000:"
     "d={seconds} -c:a libopus -b:a 64k -vbr off -application audio -frame_duration 20 -f ogg"
@@ -39,10 +46,10 @@ _SOUND = (
 @dataclass(frozen=True, slots=True)
 class Picture:
     nals: tuple[bytes, ...] = field(repr=False)
-    """Parameter sets and slices, without start codes."""
+    """Parameter sets and slices, without start codes; of VP8 and VP9 the whole frame."""
     keyframe: bool
     crc: int
-    """CRC-32 over the slices."""
+    """CRC-32 over the slices, or over the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,16 @@ class Clip:
     """Opus packets."""
     width: int
     height: int
+    codec: str = "H264"
+    """As in SDP."""
+
+    def cut(self, pictures: int) -> "Clip":
+        """The first of them, under the whole sound."""
+        return replace(self, pictures=self.pictures[:pictures])
+
+    def then(self, other: "Clip") -> "Clip":
+        """This clip's pictures, then the other's, under this clip's sound."""
+        return replace(self, pictures=self.pictures + other.pictures)
 
 
 def slice_crc(nals: Iterator[bytes] | tuple[bytes, ...] | list[bytes]) -> int:
@@ -75,17 +92,42 @@ def avcc_nals(avcc: bytes) -> list[bytes]:
 
 
 @cache
-def clip(seconds: int = 12, width: int = 640, height: int = 360, bitrate: str = "800k", slices: int = 1) -> Clip:
-    """The clip; the first call on a machine makes it, with ffmpeg, libx264 and libopus."""
-    values = {"seconds": seconds, "width": width, "height": height, "bitrate": bitrate, "slices": slices}
-    video = _made(_PICTURE.format(**values), "h264").read_bytes()
-    sound = _made(_SOUND.format(**values), "ogg")
-    with av.open(str(sound)) as container:
-        packets = tuple(bytes(p) for p in container.demux(audio=0) if p.size)
-    pictures = tuple(_pictures(video))
+def clip(
+    seconds: int = 12, width: int = 640, height: int = 360, bitrate: str = "800k", slices: int = 1, more: str = ""
+) -> Clip:
+    """The clip, from the cache; the first call on a machine takes some seconds. Needs ffmpeg with libx264 and libopus.
+    `more`: further x264 parameters, as in `:key=value`."""
+    values = {"seconds": seconds, "width": width, "height": height, "bitrate": bitrate, "slices": slices, "more": more}
+    pictures = tuple(_pictures(_made(_PICTURE.format(**values), "h264").read_bytes()))
     assert len(pictures) == seconds * FPS
     assert [p.keyframe for p in pictures] == [i % GOP == 0 for i in range(len(pictures))]
-    return Clip(pictures, packets, width, height)
+    return Clip(pictures, _sound(seconds), width, height)
+
+
+@cache
+def vpx_clip(
+    codec: str = "VP8",
+    seconds: int = 12,
+    width: int = 640,
+    height: int = 360,
+    bitrate: str = "800k",
+    gop: int = GOP,
+) -> Clip:
+    """As `clip`, in VP8 or VP9. Needs ffmpeg with libvpx. `gop`: pictures from keyframe to keyframe; a WhipSender that
+    jumps needs it as it is."""
+    values = {"seconds": seconds, "width": width, "height": height, "bitrate": bitrate, "gop": gop}
+    path = _made(_VPX_PICTURE.format(encoder=_VPX[codec], **values), "ivf")
+    with av.open(str(path)) as container:
+        packets = [(bytes(p), p.is_keyframe) for p in container.demux(video=0) if p.size]
+    pictures = tuple(Picture((frame,), keyframe, zlib.crc32(frame)) for frame, keyframe in packets)
+    assert len(pictures) == seconds * FPS
+    assert [p.keyframe for p in pictures] == [i % gop == 0 for i in range(len(pictures))]
+    return Clip(pictures, _sound(seconds), width, height, codec)
+
+
+def _sound(seconds: int) -> tuple[bytes, ...]:
+    with av.open(str(_made(_SOUND.format(seconds=seconds), "ogg"))) as container:
+        return tuple(bytes(p) for p in container.demux(audio=0) if p.size)
 
 
 def _made(recipe: str, ending: str) -> Path:
@@ -97,7 +139,7 @@ def _made(recipe: str, ending: str) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # several test runs may make it at the same time
             made = Path(scratch) / path.name
             command = ["ffmpeg", "-v", "error", "-y", *recipe.split(), str(made)]
-            subprocess.run(command, check=True, timeout=120, stdin=subprocess.DEVNULL)
+            subprocess.run(command, check=True, timeout=50, stdin=subprocess.DEVNULL)
             made.replace(path)
     return path
 

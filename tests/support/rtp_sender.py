@@ -1,4 +1,4 @@
-"""RTP packets of a test sender: H.264 (RFC 6184), headers, history for retransmissions (RFC 4588)."""
+"""RTP packets of a test sender: H.264 (RFC 6184), VP8 (RFC 7741), VP9 (RFC 9628), history for retransmissions."""
 
 import struct
 from collections.abc import Sequence
@@ -29,6 +29,21 @@ def fragment(nal: bytes, limit: int) -> list[bytes]:
     return [
         bytes((indicator, (at == 0) << 7 | (at + step >= len(body)) << 6 | kind)) + body[at : at + step]
         for at in range(0, len(body), step)
+    ]
+
+
+def packetise_frame(codec: str, frame: bytes, number: int, keyframe: bool, limit: int) -> list[bytes]:
+    """Payloads of one VP8 or VP9 frame of equal sizes, with a picture ID of 15 bits as browsers send it."""
+    count = -(-len(frame) // (limit - 4))
+    step = -(-len(frame) // count)
+    parts = [frame[at : at + step] for at in range(0, len(frame), step)]
+    picture = struct.pack("!H", 0x8000 | number & 0x7FFF)
+    if codec == "VP8":
+        return [bytes((0x80 | (at == 0) << 4, 0x80)) + picture + part for at, part in enumerate(parts)]
+    inter = 0 if keyframe else 0x40
+    return [
+        bytes((0x80 | inter | (at == 0) << 3 | (at == len(parts) - 1) << 2,)) + picture + part
+        for at, part in enumerate(parts)
     ]
 
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-H264, RTX, OPUS = 102, 103, 111
+VIDEO, RTX, OPUS = 102, 103, 111
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,17 @@ class SenderTransport:
     candidates: Sequence[str]
 
 
-def write_offer(transport: SenderTransport, cname: str, sound: int | None, picture: int | None, rtx: int | None) -> str:
-    """`sound`, `picture`, `rtx`: the SSRC of each, or None to leave it out."""
+def write_offer(
+    transport: SenderTransport,
+    cname: str,
+    sound: int | None,
+    picture: int | None,
+    rtx: int | None,
+    codec: str = "H264",
+    h264: str = "packetization-mode=1;",
+) -> str:
+    """`sound`, `picture`, `rtx`: the SSRC of each, or None to leave it out. `codec`: of the picture. `h264`: what of
+    the fmtp line tells how H.264 is sent."""
     mids = [mid for mid, ssrc in (("0", sound), ("1", picture)) if ssrc is not None]
     lines = [
         "v=0",
@@ -32,8 +41,8 @@ def write_offer(transport: SenderTransport, cname: str, sound: int | None, pictu
         lines += _section("audio", "0", [OPUS], transport)
         lines += _sound(sound, cname)
     if picture is not None:
-        lines += _section("video", "1", [H264] if rtx is None else [H264, RTX], transport)
-        lines += _picture(picture, rtx, cname)
+        lines += _section("video", "1", [VIDEO] if rtx is None else [VIDEO, RTX], transport)
+        lines += _picture(picture, rtx, cname, codec, h264)
     return "".join(line + "\r\n" for line in lines)
 
 
@@ -60,13 +69,14 @@ def _sound(ssrc: int, cname: str) -> Iterator[str]:
     yield f"a=ssrc:{ssrc} cname:{cname}"
 
 
-def _picture(ssrc: int, rtx: int | None, cname: str) -> Iterator[str]:
-    yield f"a=rtpmap:{H264} H264/90000"
-    yield from (f"a=rtcp-fb:{H264} {f}" for f in ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"))
-    yield f"a=fmtp:{H264} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+def _picture(ssrc: int, rtx: int | None, cname: str, codec: str, h264: str) -> Iterator[str]:
+    yield f"a=rtpmap:{VIDEO} {codec}/90000"
+    yield from (f"a=rtcp-fb:{VIDEO} {f}" for f in ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"))
+    if codec == "H264":
+        yield f"a=fmtp:{VIDEO} level-asymmetry-allowed=1;{h264}profile-level-id=42e01f"
     if rtx is not None:
         yield f"a=rtpmap:{RTX} rtx/90000"
-        yield f"a=fmtp:{RTX} apt={H264}"
+        yield f"a=fmtp:{RTX} apt={VIDEO}"
         yield f"a=ssrc-group:FID {ssrc} {rtx}"
         yield f"a=ssrc:{rtx} cname:{cname}"
     yield f"a=ssrc:{ssrc} cname:{cname}"

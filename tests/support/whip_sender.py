@@ -27,8 +27,8 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, unpack_remb_fci
 from aiortc.sdp import MediaDescription, SessionDescription
 from support.clip import FPS, GOP, SOUND_PACKET, Clip
-from support.rtp_sender import RtpStream, packetise
-from support.sender_offer import H264, OPUS, RTX, SenderTransport, write_offer
+from support.rtp_sender import RtpStream, packetise, packetise_frame
+from support.sender_offer import OPUS, RTX, VIDEO, SenderTransport, write_offer
 
 _NTP_EPOCH = 2208988800
 
@@ -99,13 +99,15 @@ class WhipSender:
         setup: Literal["actpass", "active", "passive"] = "actpass",
         candidates: bool = True,
         payload_limit: int = 1150,
+        h264: str = "packetization-mode=1;",
         address: str = "127.0.0.1",
         token: str | None = None,
     ) -> None:
         """`loss`: share of RTP packets dropped before the wire. `nack_delay`: seconds before a NACK is answered.
         `on_pli`: the media jumps to its next keyframe, or nothing happens. `reports`: sender reports as Chrome sends
         them (video after 0.5 s and each 1 s, audio after 2.5 s and each 5 s), at once and each 1 s, or not at all.
-        `candidates`: put them into the offer. `token`: bearer token of the WHIP requests."""
+        `h264`: what of the fmtp line tells how H.264 is sent. `candidates`: put them into the offer. `token`: bearer
+        token of the WHIP requests."""
         self.sent: list[SentPicture] = []
         self.counts = SenderCounts()
         self.connected = asyncio.Event()
@@ -115,12 +117,13 @@ class WhipSender:
         self._clip, self._video, self._audio, self._rtx = clip, video, audio, rtx
         self._loss, self._nack_delay, self._random = loss, nack_delay, random.Random(seed)
         self._jumps, self._reports, self._setup = on_pli == "jump", reports, setup
+        self._h264 = h264
         self._offers_candidates, self._limit, self._token = candidates, payload_limit, token
         self._ice = _Loopback(address)
         self._certificate = RTCCertificate.generateCertificate()
         self._dtls: Any = RTCDtlsTransport(_IceOfDtls(self._ice), [self._certificate])  # type: ignore[arg-type]
         self._dtls._handle_rtcp_data = self._on_rtcp
-        self._pictures = self._stream(H264)
+        self._pictures = self._stream(VIDEO)
         self._sound = self._stream(OPUS)
         self._again = self._stream(RTX)
         self._cname = secrets.token_hex(8)
@@ -173,6 +176,8 @@ class WhipSender:
             sound=self._sound.ssrc if self._audio else None,
             picture=self._pictures.ssrc if self._video else None,
             rtx=self._again.ssrc if self._rtx else None,
+            codec=self._clip.codec,
+            h264=self._h264,
         )
 
     async def accept(self, answer: str) -> None:
@@ -201,8 +206,8 @@ class WhipSender:
     def _check(self, section: MediaDescription) -> None:
         types = {c.payloadType: c for c in section.rtp.codecs}
         if section.kind == "video":
-            assert types[H264].mimeType == "video/H264"
-            assert not self._rtx or types[RTX].parameters["apt"] == H264
+            assert types[VIDEO].mimeType == f"video/{self._clip.codec}"
+            assert not self._rtx or types[RTX].parameters["apt"] == VIDEO
         else:
             assert types[OPUS].mimeType == "audio/opus"
 
@@ -249,7 +254,10 @@ class WhipSender:
             at = (number + self._shift) % len(pictures)
             self._next_shift = (number * 5 // 3, self._shift * 5 // 3)
         picture = pictures[at]
-        payloads = packetise(picture.nals, self._limit)
+        if self._clip.codec == "H264":
+            payloads = packetise(picture.nals, self._limit)
+        else:
+            payloads = packetise_frame(self._clip.codec, picture.nals[0], number, picture.keyframe, self._limit)
         for index, payload in enumerate(payloads):
             self._emit(self._pictures.packet(number * 90000 // FPS, index == len(payloads) - 1, payload))
         self.sent.append(SentPicture(number, picture.crc, picture.keyframe, time.monotonic()))
@@ -260,6 +268,10 @@ class WhipSender:
         whole = len(self._clip.pictures) * 5 // 3
         payload = self._clip.sound[(packet + self._sound_shift) % whole]
         self._emit(self._sound.packet(packet * SOUND_PACKET, packet == 0, payload))
+
+    def number_of(self, rtp_time: int) -> int:
+        """Of the picture with that RTP time, wrapped or not."""
+        return (rtp_time - self._pictures.base_time & 0xFFFFFFFF) * FPS // 90000
 
     def _emit(self, packet: bytes) -> None:
         self.counts.packets += 1
@@ -320,7 +332,7 @@ class WhipSender:
             self._emit(self._again.packet(packet.time, packet.marker, struct.pack("!H", sequence) + packet.payload))
         else:
             header = struct.pack(
-                "!BBHII", 0x80, H264 | packet.marker << 7, sequence, self._pictures.time(packet.time),
+                "!BBHII", 0x80, VIDEO | packet.marker << 7, sequence, self._pictures.time(packet.time),
                 self._pictures.ssrc,
             )  # fmt: skip
             self._emit(header + packet.payload)

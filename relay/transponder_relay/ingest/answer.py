@@ -97,13 +97,11 @@ def _video(choice: VideoChoice, settings: IngestSettings) -> _Media:
         (choice.nack, "nack"),
         (choice.pli, "nack pli"),
     ]
-    profile = f";profile-level-id={choice.profile_level_id}" if choice.profile_level_id else ""
     start = min(settings.start_bitrate, settings.max_bitrate) // 1000
     formats = [
-        f"a=rtpmap:{payload_type} H264/90000",
+        f"a=rtpmap:{payload_type} {choice.codec}/90000",
         *(f"a=rtcp-fb:{payload_type} {what}" for there, what in offered if there),
-        f"a=fmtp:{payload_type} level-asymmetry-allowed=1;packetization-mode={choice.packetization_mode}{profile}"
-        f";x-google-start-bitrate={start}",
+        f"a=fmtp:{payload_type} {_parameters(choice)}x-google-start-bitrate={start}",
     ]
     rtx = choice.rtx_payload_type
     if rtx is not None:
@@ -112,6 +110,18 @@ def _video(choice: VideoChoice, settings: IngestSettings) -> _Media:
     # the cap as the browsers read it: without, Chrome stays below 2.5 Mbit/s at any size
     bandwidth = (f"b=AS:{settings.max_bitrate // 1000}", f"b=TIAS:{settings.max_bitrate}")
     return _Media(payload_types, formats, bandwidth)
+
+
+def _parameters(choice: VideoChoice) -> str:
+    """What of the fmtp line is the codec's."""
+    match choice.codec:
+        case "H264":
+            profile = f"profile-level-id={choice.profile_level_id};" if choice.profile_level_id else ""
+            return f"level-asymmetry-allowed=1;packetization-mode={choice.packetization_mode};{profile}"
+        case "VP9":
+            return "profile-id=0;"
+        case _:
+            return ""
 
 
 def _audio(choice: AudioChoice) -> _Media:

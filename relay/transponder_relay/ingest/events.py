@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from transponder_relay.media import AccessUnit, SoundPacket
+from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 
 
 class PublisherEvents(Protocol):
@@ -12,8 +12,8 @@ class PublisherEvents(Protocol):
         """DTLS is up; None for a kind that was not offered."""
         ...
 
-    def on_video(self, unit: AccessUnit, time_ms: int) -> None:
-        """`time_ms`: stream clock."""
+    def on_video(self, picture: AccessUnit | CodedPicture, time_ms: int) -> None:
+        """`time_ms`: stream clock. Access units if the codec is H264, else coded pictures."""
         ...
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:

@@ -8,6 +8,7 @@ from struct import Struct
 
 from transponder_relay.ingest.h264_parameters import PPS, SPS, ParameterStore
 from transponder_relay.ingest.h264_syntax import InvalidSyntax
+from transponder_relay.ingest.pictures import Depacketiser as PictureDepacketiser
 from transponder_relay.media import AccessUnit
 
 _IDR = 5
@@ -22,77 +23,32 @@ _LENGTH = Struct("!I").pack
 _LENGTH_AND_HEADER = Struct("!IB").pack
 _SHORT = Struct("!H").unpack_from
 
-_NOTHING: tuple[AccessUnit, ...] = ()
 
-
-class Depacketiser:
-    """Joins payloads, given in order of sequence number, to pictures; `gap` tells where packets are missing.
-
-    Only whole pictures come out, and after a gap or a damaged picture none before the next whole IDR picture.
-    """
+class Depacketiser(PictureDepacketiser[AccessUnit]):
+    """Access units with AVCC; keyframes are IDR pictures."""
 
     __slots__ = (
-        "_arrival",
         "_complete_start",
-        "_damaged",
         "_fragment",
         "_fragment_size",
-        "_gap",
-        "_gap_before",
         "_idr_head",
-        "_parts",
         "_sets_here",
         "_sets_in_band",
         "_slices",
         "_store",
-        "_time",
-        "awaiting_keyframe",
-        "dropped",
     )
 
     def __init__(self, parameter_sets: Sequence[bytes] = ()) -> None:
         """`parameter_sets`: NAL units known from the offer; those that are malformed are passed over."""
-        self.awaiting_keyframe = True
-        self.dropped = 0
-        """Pictures that were damaged, or came while a keyframe was awaited."""
+        super().__init__()
         self._store = ParameterStore()
         self._sets_in_band = False
-        self._gap = False
-        self._time = -1
-        self._begin()
         for nal in parameter_sets:
             if nal[0] & 31 in (SPS, PPS):
                 self._learn(nal)
         self._damaged = False
 
-    def push(self, payload: bytes, rtp_time: int, marker: bool, arrival: float) -> Sequence[AccessUnit]:
-        """The pictures that this packet ends: its own by the marker bit, the one before by a new RTP time."""
-        before = _NOTHING
-        if rtp_time != self._time:
-            before = self._end_unmarked()
-            self._time = rtp_time
-            self._gap_before = self._gap
-        elif self._gap:
-            self._damaged = True
-        self._gap = False
-        if payload:
-            self._arrival = arrival
-            self._take(payload)
-        if not marker:
-            return before
-        unit = self._finish()
-        self._begin()
-        if unit is None:
-            return before
-        return (*before, unit) if before else (unit,)
-
-    def gap(self) -> None:
-        """Packets are missing before the next one, for ever."""
-        self._gap = True
-        self.awaiting_keyframe = True
-
     def resumes(self, payload: bytes) -> bool:
-        """Whether decoding can start at this packet, so that nothing before it is needed any more."""
         kinds = list(_nal_kinds(payload))
         if kinds and kinds[0] == _AUD:
             kinds = kinds[1:]
@@ -101,23 +57,16 @@ class Depacketiser:
     # ------------------------------------------------------------------------------------------ pictures
 
     def _begin(self) -> None:
-        self._parts: list[bytes] = []
+        super()._begin()
         self._fragment = -1
         self._fragment_size = 0
-        self._damaged = self._gap_before = self._sets_here = False
+        self._sets_here = False
         self._complete_start = True
         self._slices = 0
         self._idr_head = b""
-        self._arrival = 0.0
 
-    def _end_unmarked(self) -> tuple[AccessUnit, ...]:
-        """The picture whose marker never came; a gap right behind it may have held more of it."""
-        unit = None
-        if self._parts or self._damaged or self._sets_here:
-            self._damaged = self._damaged or self._gap
-            unit = self._finish()
-        self._begin()
-        return (unit,) if unit is not None else _NOTHING
+    def _begun(self) -> bool:
+        return bool(self._parts) or self._damaged or self._sets_here
 
     def _finish(self) -> AccessUnit | None:
         if not self._slices and not self._damaged:

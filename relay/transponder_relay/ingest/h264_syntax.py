@@ -5,7 +5,7 @@ from typing import NamedTuple
 from transponder_relay.media import SampleFormat
 
 # profiles whose SPS carries the chroma format fields (7.3.2.1.1)
-_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MAX_SIZE = 16384
 
 
@@ -26,15 +26,20 @@ class PictureParameters(NamedTuple):
     sequence_id: int
 
 
-class _Bits:
+class Bits:
     """Bits of an RBSP; all reads raise InvalidSyntax at the end of the data."""
 
-    __slots__ = ("_left", "_value")
+    __slots__ = ("_left", "_size", "_value")
 
     def __init__(self, nal: bytes) -> None:
         rbsp = nal[1:].replace(b"\0\0\3", b"\0\0")  # emulation prevention (7.4.1)
         self._value = int.from_bytes(rbsp, "big")
-        self._left = 8 * len(rbsp)
+        self._left = self._size = 8 * len(rbsp)
+
+    @property
+    def position(self) -> int:
+        """Bits read so far."""
+        return self._size - self._left
 
     def read(self, count: int) -> int:
         self._left -= count
@@ -64,13 +69,13 @@ def parse_sps(nal: bytes) -> SequenceParameters:
     """7.3.2.1.1, up to the cropping rectangle. Raises InvalidSyntax."""
     if len(nal) < 4:
         raise InvalidSyntax("H.264: the SPS is too short")
-    bits = _Bits(nal)
+    bits = Bits(nal)
     profile = bits.read(8)
     bits.read(16)  # constraint flags, level
     identifier = bits.unsigned()
     if identifier > 31:
         raise InvalidSyntax("H.264: seq_parameter_set_id exceeds 31")
-    samples, chroma_array_type = _read_sample_format(bits) if profile in _HIGH_PROFILES else (SampleFormat(), 1)
+    samples, chroma_array_type = _read_sample_format(bits) if profile in HIGH_PROFILES else (SampleFormat(), 1)
     bits.unsigned()  # log2_max_frame_num_minus4
     _skip_picture_order(bits)
     bits.unsigned()  # max_num_ref_frames
@@ -91,7 +96,7 @@ def parse_sps(nal: bytes) -> SequenceParameters:
     return SequenceParameters(identifier, width, height, samples)
 
 
-def _read_sample_format(bits: _Bits) -> tuple[SampleFormat, int]:
+def _read_sample_format(bits: Bits) -> tuple[SampleFormat, int]:
     """The format and ChromaArrayType; passes over scaling matrices."""
     chroma_format = bits.unsigned()
     separate_planes = chroma_format == 3 and bits.flag()
@@ -106,7 +111,7 @@ def _read_sample_format(bits: _Bits) -> tuple[SampleFormat, int]:
     return samples, 0 if separate_planes else chroma_format
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -114,7 +119,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _skip_picture_order(bits: _Bits) -> None:
+def _skip_picture_order(bits: Bits) -> None:
     order_type = bits.unsigned()
     if order_type == 0:
         bits.unsigned()
@@ -138,7 +143,7 @@ def _crop_units(chroma_array_type: int, frame_mbs_only: bool) -> tuple[int, int]
 
 def parse_pps(nal: bytes) -> PictureParameters:
     """7.3.2.2, the two ids. Raises InvalidSyntax."""
-    bits = _Bits(nal[:16])
+    bits = Bits(nal[:16])
     parameters = PictureParameters(bits.unsigned(), bits.unsigned())
     if parameters.id > 255 or parameters.sequence_id > 31:
         raise InvalidSyntax("H.264: parameter set id out of range")
@@ -147,7 +152,7 @@ def parse_pps(nal: bytes) -> PictureParameters:
 
 def parse_slice_pps(nal: bytes) -> int:
     """The PPS that a slice uses (7.3.3); the first 16 bytes of the NAL unit are enough. Raises InvalidSyntax."""
-    bits = _Bits(nal[:16])
+    bits = Bits(nal[:16])
     bits.unsigned()  # first_mb_in_slice
     bits.unsigned()  # slice_type
     return bits.unsigned()

@@ -1,4 +1,4 @@
-"""Which streams of an SDP offer we take (RFC 8829, 8839, 8842, 6184, 4588). Pure."""
+"""Which streams of an SDP offer we take (RFC 8829, 8839, 8842, 6184, 7741, 9628, 4588). Pure."""
 
 import re
 from collections.abc import Iterable
@@ -11,16 +11,19 @@ from transponder_relay.ingest.sdp import SENDING, MediaSection, bundle_of, read_
 
 T = TypeVar("T")
 
+_VIDEO_CODECS = ("H264", "VP8", "VP9")  # in order of preference: H.264 is passed on, the others are transcoded
 _AUDIO_CODECS = (("opus", 48000), ("PCMU", 8000), ("PCMA", 8000))  # in order of preference
 _HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 
 
 @dataclass(frozen=True, slots=True)
 class VideoChoice:
-    """The H.264 stream to receive."""
+    """The stream of pictures to receive. The last three are H.264's."""
 
     section: int
     payload_type: int
+    codec: str
+    """H264, VP8 or VP9."""
     rtx_payload_type: int | None
     nack: bool
     pli: bool
@@ -29,10 +32,6 @@ class VideoChoice:
     packetization_mode: int
     profile_level_id: str | None
     parameter_sets: tuple[bytes, ...]
-
-    @property
-    def codec(self) -> str:
-        return "H264"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +66,19 @@ class Offer:
 
 
 def parse_offer(sdp: str) -> Offer:
-    """Choose at most one H.264 and one sound stream of one transport. Raises InvalidOffer."""
+    """Choose at most one picture and one sound stream of one transport. Raises InvalidOffer."""
     session, sections = read_sdp(sdp)
     bundle = bundle_of(session)
     usable = [s for s in sections if s.port or "bundle-only" in s.attributes]
     if bundle:
         usable = [s for s in usable if s.mid in bundle]
-    video = _first(map(_choose_video, usable))
+    videos = [choice for choice in map(_choose_video, usable) if choice]
+    video = min(videos, key=lambda choice: _VIDEO_CODECS.index(choice.codec), default=None)
     audio = _first(map(_choose_audio, usable))
     if video and audio and not bundle:
         audio = None  # a transport of its own, which we do not make
     if video is None and audio is None:
-        raise InvalidOffer("sdp.media", "must send H264, opus, PCMU or PCMA on one transport with rtcp-mux")
+        raise InvalidOffer("sdp.media", "must send H264, VP8, VP9, opus, PCMU or PCMA on one transport with rtcp-mux")
     chosen = sections[video.section if video else audio.section if audio else 0]
     return Offer(
         sections=tuple(sections),
@@ -109,29 +109,41 @@ def _receivable(section: MediaSection, kind: str) -> bool:
 def _choose_video(section: MediaSection) -> VideoChoice | None:
     if not _receivable(section, "video"):
         return None
-    candidates = [t for t in section.payload_types if _is_h264(section, t)]
+    candidates = [(codec, t) for codec in _VIDEO_CODECS for t in section.payload_types if _is(codec, section, t)]
     if not candidates:
         return None
-    best = min(candidates, key=lambda t: _h264_rank(section.parameters.get(t, {})))
+    codec = candidates[0][0]
+    alike = [t for name, t in candidates if name == codec]
+    best = min(alike, key=lambda t: _h264_rank(section.parameters.get(t, {})))
     parameters = section.parameters.get(best, {})
     return VideoChoice(
         section=section.index,
         payload_type=best,
+        codec=codec,
         rtx_payload_type=_rtx_of(section, best),
         nack=section.gives_feedback(best, "nack"),
         pli=section.gives_feedback(best, "nack pli"),
         fir=section.gives_feedback(best, "ccm fir"),
         remb=section.gives_feedback(best, "goog-remb"),
-        packetization_mode=int(parameters.get("packetization-mode") or 0),
+        packetization_mode=int(parameters.get("packetization-mode") == "1"),
         profile_level_id=parameters.get("profile-level-id"),
         parameter_sets=tuple(sprop_nal_units(parameters.get("sprop-parameter-sets", ""))),
     )
 
 
-def _is_h264(section: MediaSection, payload_type: int) -> bool:
+def _is(codec: str, section: MediaSection, payload_type: int) -> bool:
+    """Whether that payload type is the codec, in a form that can be received."""
     encoding, clock = section.codecs.get(payload_type, ("", 0))
-    mode = section.parameters.get(payload_type, {}).get("packetization-mode") or "0"
-    return encoding.upper() == "H264" and clock == 90000 and mode in ("0", "1")
+    parameters = section.parameters.get(payload_type, {})
+    if encoding.upper() != codec or clock != 90000:
+        return False
+    match codec:
+        case "H264":
+            return (parameters.get("packetization-mode") or "0") in ("0", "1")
+        case "VP9":
+            return (parameters.get("profile-id") or "0") == "0"  # 8 bits, 4:2:0
+        case _:
+            return True
 
 
 def _h264_rank(parameters: dict[str, str]) -> tuple[int, int]:

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transponder_relay.ingest import h264, vp8, vp9
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
-from transponder_relay.ingest.h264 import Depacketiser
 from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
 from transponder_relay.ingest.offer import AudioChoice, VideoChoice
+from transponder_relay.ingest.pictures import Depacketiser
 from transponder_relay.ingest.reception import Reception
 from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
 from transponder_relay.ingest.rtp import RtpPacket, original_of, unwrap16, unwrap32
 from transponder_relay.ingest.timeline import PICTURE_CLOCK
-from transponder_relay.media import AccessUnit, SoundPacket
+from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 
 REORDER_WAIT = 0.04
 """Seconds that sound waits for a missing packet: it is not asked for again."""
@@ -117,8 +118,18 @@ class _Receiver:
         raise NotImplementedError
 
 
+def _depacketiser(choice: VideoChoice) -> Depacketiser[AccessUnit | CodedPicture]:
+    match choice.codec:
+        case "VP8":
+            return vp8.Depacketiser()
+        case "VP9":
+            return vp9.Depacketiser()
+        case _:
+            return h264.Depacketiser(choice.parameter_sets)
+
+
 class VideoReceiver(_Receiver):
-    """H.264: orders, repairs, joins. Whole pictures go to `deliver`, or `damaged` is called."""
+    """Pictures: orders, repairs, joins. Whole pictures go to `deliver`, or `damaged` is called."""
 
     __slots__ = ("_choice", "_damaged", "_deliver", "_depacketiser")
 
@@ -127,14 +138,14 @@ class VideoReceiver(_Receiver):
         choice: VideoChoice,
         timing: RepairTiming,
         counters: Counters,
-        deliver: Callable[[AccessUnit], None],
+        deliver: Callable[[AccessUnit | CodedPicture], None],
         damaged: Callable[[], None],
     ) -> None:
         super().__init__(PICTURE_CLOCK, timing, counters)
         self._choice = choice
         self._deliver = deliver
         self._damaged = damaged
-        self._depacketiser = Depacketiser(choice.parameter_sets)
+        self._depacketiser = _depacketiser(choice)
 
     def on_packet(self, packet: RtpPacket, arrival: float) -> bool:
         """A packet of the picture itself. Whether packets are missing now: see `deadline`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from contextlib import suppress
@@ -19,7 +20,7 @@ from transponder_relay.ingest.rtp import InvalidPacket, parse_rtp
 from transponder_relay.ingest.settings import IngestSettings as IngestSettings
 from transponder_relay.ingest.timeline import Kind, Timeline
 from transponder_relay.ingest.transport import DtlsError, MediaTransport
-from transponder_relay.media import AccessUnit, SoundPacket
+from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class PublisherSession:
         self._counters = Counters()
         self._timing = RepairTiming()
         self._keyframes = KeyframePolicy(settings.keyframe_interval)
+        self._passed_on = True
+        """The picture reaches the outputs as it is; else it is transcoded, and only loss needs a keyframe of it."""
         self._max_bitrate = settings.max_bitrate
         self._feedback: Feedback | None = None
         self._transport: MediaTransport | None = None
@@ -78,7 +81,9 @@ class PublisherSession:
         self._ask_for_keyframe(time.monotonic())
 
     def set_keyframe_interval(self, seconds: float) -> None:
-        self._keyframes.set_interval(seconds)
+        """Of a picture that is transcoded the interval is the encoder's matter: nothing happens."""
+        if self._passed_on:
+            self._keyframes.set_interval(seconds)
 
     def set_max_bitrate(self, bits_per_second: int) -> None:
         """Takes effect with the next report, within a second."""
@@ -118,6 +123,9 @@ class PublisherSession:
 
     def _prepare_receivers(self, offer: Offer) -> None:
         if offer.video:
+            self._passed_on = offer.video.codec == "H264"
+            if not self._passed_on:
+                self._keyframes.set_interval(math.inf)
             self._video = VideoReceiver(offer.video, self._timing, self._counters, self._on_picture, self._on_damage)
             self._video_type = offer.video.payload_type
             self._rtx_type = -1 if offer.video.rtx_payload_type is None else offer.video.rtx_payload_type
@@ -210,14 +218,14 @@ class PublisherSession:
 
     # ------------------------------------------------------------------------------------------ receivers' events
 
-    def _on_picture(self, unit: AccessUnit) -> None:
+    def _on_picture(self, picture: AccessUnit | CodedPicture) -> None:
         counters = self._counters
         counters.video_frames += 1
-        if unit.keyframe:
+        if picture.keyframe:
             counters.keyframes += 1
-            self._keyframes.keyframe(unit.arrival)
-        self._events.on_video(unit, self._timeline.video(unit.rtp_time, unit.arrival))
-        self._ask_for_keyframe(unit.arrival)
+            self._keyframes.keyframe(picture.arrival)
+        self._events.on_video(picture, self._timeline.video(picture.rtp_time, picture.arrival))
+        self._ask_for_keyframe(picture.arrival)
 
     def _on_damage(self) -> None:
         self._keyframes.want()

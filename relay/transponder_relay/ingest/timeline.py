@@ -153,6 +153,15 @@ class Timeline:
         publisher.picture_offset = target if old is None else old + max(-SLEW, min(target - old, SLEW))
         return publisher.picture_offset
 
+    def stand_in(self, monotonic: float, interval: float) -> int | None:
+        """The stream time, ms, of a picture that stands in for the publisher's; None while the picture before is less
+        than `interval` ms old."""
+        now = round(self.now(monotonic))
+        if self._last_picture < 0 or now - self._last_picture < interval:
+            return None
+        self._last_picture = now
+        return now
+
     # ------------------------------------------------------------------------------------------ sender reports
 
     def sender_report(self, kind: Kind, ntp_seconds: float, rtp_time: int) -> None:

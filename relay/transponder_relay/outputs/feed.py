@@ -44,6 +44,10 @@ class Feed:
         self._video_time = 0
         self._audio_time = 0
 
+    @property
+    def has_picture(self) -> bool:
+        return self._video is not None
+
     def video(self, tag: VideoTag) -> list[bytes]:
         """Empty while it waits for a keyframe."""
         if self.needs_keyframe:

@@ -13,6 +13,8 @@ CODEC_AAC = 10
 _AVC_SEQUENCE_HEADER = bytes((0x17, 0, 0, 0, 0))
 _AVC_KEYFRAME = bytes((0x17, 1, 0, 0, 0))
 _AVC_INTER_FRAME = bytes((0x27, 1, 0, 0, 0))
+AVC_HEAD_BYTES = len(_AVC_KEYFRAME)
+"""Of a VIDEODATA body with AVC, before the access unit."""
 # E.4.2.1: AAC; the other bits are fixed for it (44 kHz, 16 bit, stereo), the truth is in the AudioSpecificConfig.
 _AAC_SEQUENCE_HEADER = bytes((0xAF, 0))
 _AAC_FRAME = bytes((0xAF, 1))

@@ -1,4 +1,4 @@
-"""One destination's life: waiting → connecting → live → retrying → failed, and closing.
+"""One destination's life: waiting → connecting → live → holding → waiting, or retrying → failed, and closing.
 
 Media comes by `video` and `audio` at any time and is never waited for. A connection is opened as soon as a publisher
 is there, so that it is mostly ready before the first picture; what comes meanwhile is kept from the last keyframe on.
@@ -61,6 +61,10 @@ class Output:
         """Connects and keeps the connection."""
         self._tasks: set[asyncio.Task[None]] = set()
         """That one, and those that still end an earlier session."""
+        self._hold: asyncio.TimerHandle | None = None
+        """Ends a session that has no publisher."""
+        self._takes_stills = False
+        """The session began with a publisher that is gone, and no picture of another one has come."""
         self._closed = False
         self._state = OutputState.WAITING
         self._failure: Failure | None = None
@@ -72,6 +76,7 @@ class Output:
 
     def video(self, tag: VideoTag) -> None:
         """Send it now or, while there is no connection, keep it. Never blocks, never raises."""
+        self._takes_stills = False
         if self._sender is not None:
             self._sender.send(tag)
             return
@@ -89,6 +94,11 @@ class Output:
         else:
             self._keep(tag)
 
+    def still(self, tag: VideoTag) -> None:
+        """The last picture again. Taken by a session that was live when the publisher went, until another's picture."""
+        if self._takes_stills and self._sender is not None:
+            self._sender.send(tag)
+
     def _keep(self, tag: VideoTag | AudioTag) -> None:
         """What follows a keyframe, as long as that is of use."""
         if not self._pending:
@@ -99,8 +109,17 @@ class Output:
 
     # -------------------------------------------------------------------------------------------- the publisher
 
+    @property
+    def holding(self) -> bool:
+        """The publisher is gone, and the session is kept up."""
+        return self._state is OutputState.HOLDING
+
     def publisher_connected(self) -> None:
-        """Media is coming: connect now, before the first picture."""
+        """Media is coming: connect now, before the first picture. A session that is held goes on."""
+        if self.holding and not self._closed:
+            self._cancel_hold()
+            self._become(OutputState.LIVE)
+            return
         if self._closed or self._state is not OutputState.WAITING:
             return
         self._epoch = Epoch()
@@ -114,11 +133,25 @@ class Output:
         task.add_done_callback(self._tasks.discard)
 
     def publisher_gone(self) -> None:
-        """End the RTMP session in order and wait for the next publisher."""
-        if self._closed or self._state is OutputState.WAITING:
+        """Hold a live session for `hold_seconds`; then, or at once, end it in order and wait for the next publisher."""
+        if self._closed or self._state in (OutputState.WAITING, OutputState.HOLDING):
             return
+        if self._state is not OutputState.LIVE or not self._desired.hold_seconds:
+            self._wait()
+            return
+        self._hold = asyncio.get_running_loop().call_later(self._desired.hold_seconds, self._wait)
+        self._takes_stills = self._sender is not None and self._sender.has_picture
+        self._become(OutputState.HOLDING)
+
+    def _wait(self) -> None:
+        """Without a session, for a publisher."""
         self._stop()
         self._become(OutputState.WAITING)
+
+    def _cancel_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
 
     async def close(self) -> None:
         """End in order within `close_timeout`, else by force. May be called again."""
@@ -135,6 +168,8 @@ class Output:
 
     def _stop(self) -> None:
         """Have the session end in order. To cancel its task once more ends it by force."""
+        self._cancel_hold()
+        self._takes_stills = False
         self._sender = None
         self._pending.clear()
         if self._task is not None:
@@ -165,6 +200,11 @@ class Output:
                 failure = Failure(OutputReason.PROTOCOL_ERROR, "an unexpected error, see the log of the relay")
                 self._reconnects += 1
             self._sender = None
+            self._takes_stills = False
+            if self.holding:  # there is nothing to hold any more, and nobody to connect for
+                self._cancel_hold()
+                self._become(OutputState.WAITING, failure)
+                return
             delay = self._backoff.failed()
             self._become(OutputState.FAILED if delay is None else OutputState.RETRYING, failure)
             if delay is None:
@@ -241,10 +281,10 @@ class Output:
             state, failure = OutputState.CLOSING, None
         before = (self._state, self._failure and (self._failure.reason, self._failure.message))
         self._state, self._failure = state, failure
-        if state is not OutputState.LIVE:
+        if state not in (OutputState.LIVE, OutputState.HOLDING):
             self._live_since = None
         if (state, failure and (failure.reason, failure.message)) == before:
             return
-        if state is OutputState.LIVE:
+        if state is OutputState.LIVE and self._live_since is None:
             self._live_since = datetime.now(UTC)
         self._events.on_change()

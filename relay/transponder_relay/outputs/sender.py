@@ -49,6 +49,11 @@ class Sender:
     def queued_bytes(self) -> int:
         return self._backlog.bytes + self._connection.buffered()
 
+    @property
+    def has_picture(self) -> bool:
+        """A picture was sent on this connection."""
+        return self._feed.has_picture
+
     def ask_for_keyframe(self) -> None:
         """Once; the publisher's side asks again if none comes."""
         if not self._asked:

@@ -124,8 +124,37 @@ def test_without_profile_none_is_made_up() -> None:
     assert "profile-level-id" not in answer_to(offer)
 
 
-def test_video_without_h264_is_rejected_and_sound_taken() -> None:
-    offer = without(CHROMIUM, r"a=rtpmap:\d+ H264")
+@pytest.mark.parametrize(
+    ("missing", "codec", "payload_types"),
+    [
+        pytest.param("H264", "VP8", "96 97", id="VP8 in place of H.264"),
+        pytest.param("(H264|VP8)", "VP9", "98 99", id="VP9 in place of both: the profile of 8 bits"),
+    ],
+)
+def test_without_h264_another_codec_is_taken(missing: str, codec: str, payload_types: str) -> None:
+    text = answer_to(without(CHROMIUM, rf"a=rtpmap:\d+ {missing}"))
+    lines = sections(text)[1].splitlines()
+    assert lines[0].split(" ", 3)[3] == payload_types
+    payload_type, rtx = payload_types.split()
+    assert f"a=rtpmap:{payload_type} {codec}/90000" in lines
+    assert f"a=fmtp:{rtx} apt={payload_type}" in lines
+    assert {f"a=rtcp-fb:{payload_type} {what}" for what in ("goog-remb", "ccm fir", "nack", "nack pli")} <= set(lines)
+    (format_line,) = [line for line in lines if line.startswith(f"a=fmtp:{payload_type} ")]
+    assert "x-google-start-bitrate=2500" in format_line
+    assert ("profile-id=0" in format_line) == (codec == "VP9")
+    assert "packetization-mode" not in text
+
+
+def test_h264_is_taken_before_vp8_in_another_section() -> None:
+    head, sound, picture = re.split(r"(?=^m=)", CHROMIUM, flags=re.MULTILINE)
+    vp8 = without(picture, r"a=rtpmap:\d+ H264").replace("a=mid:1", "a=mid:2")
+    video = parse_offer(head.replace("BUNDLE 0 1", "BUNDLE 0 2 1") + sound + vp8 + picture).video
+    assert video is not None
+    assert (video.section, video.codec) == (2, "H264")
+
+
+def test_video_without_a_codec_of_use_is_rejected_and_sound_taken() -> None:
+    offer = without(CHROMIUM, r"a=rtpmap:\d+ (H264|VP8|VP9)")
     text = answer_to(offer)
     assert sections(text)[1].startswith("m=video 0 UDP/TLS/RTP/SAVPF 96 97")
     answer = SessionDescription.parse(text)
