@@ -26,6 +26,7 @@ def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes
         state=status.phase or TransponderPhase.PENDING,
         last_error=status.last_error,
         reconnects=status.reconnects,
+        published_name=spec.stream_name,
     )
 
 
