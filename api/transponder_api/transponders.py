@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import SecretStr
 
@@ -15,7 +15,7 @@ from transponder_api.views import ANNOTATION_DESTINATION, loggable, matches, red
 from transponder_crd import store as crd
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
-from transponder_crd.meta import ObjectMeta
+from transponder_crd.meta import ObjectMeta, OwnerReference
 from transponder_crd.names import FINALIZER, transponder_object_name
 from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, SecretKeyRef, Sound, TransponderSpec
 from transponder_crd.waiting import wait_for
@@ -35,15 +35,16 @@ class Transponders:
         self.settings = settings
         self._host_exists = host_exists
 
-    async def start(self, request: shapes.Startup) -> RtmpTransponder:
-        """Make a transponder. It need not have a published stream: it waits for its publisher."""
+    async def start(self, request: shapes.Startup, owners: Sequence[OwnerReference] = ()) -> RtmpTransponder:
+        """Make a transponder. It need not have a published stream: it waits for its publisher. It goes with the last
+        of its `owners`, if it has any."""
         destination = _parse(request.rtmp_url)
         if request.options is not None and request.options.action == "sound_on":
             self._check_sound("options.soundFile", request.options.sound_file or "")
         await self._check_free(request)
         if not await self._host_exists(destination.host, self.settings.resolve_timeout):
             raise BadRequest("rtmpUrl", "its host does not exist")
-        wish = transponder_for(request, destination, self.settings.defaults)
+        wish = transponder_for(request, destination, self.settings.defaults, owners)
         created = await create_transponder(self.store, wish, request.rtmp_url, self.settings.close_timeout)
         self._log(created, f"to {destination.host} made")
         return created
@@ -151,7 +152,9 @@ def _first_sound(options: shapes.StartOptions) -> Sound | None:
     return play(options.sound_file, loop=options.loop)
 
 
-def transponder_for(request: shapes.Startup, destination: Destination, defaults: Defaults) -> RtmpTransponder:
+def transponder_for(
+    request: shapes.Startup, destination: Destination, defaults: Defaults, owners: Sequence[OwnerReference] = ()
+) -> RtmpTransponder:
     """The object that a startup call asks for; its URL is in the Secret of the same name."""
     options = request.options or shapes.StartOptions()
     full_url = request.rtmp_transponder_full_url
@@ -161,6 +164,7 @@ def transponder_for(request: shapes.Startup, destination: Destination, defaults:
         labels=labels(request.stream_name),
         annotations={ANNOTATION_DESTINATION: redacted(destination, full_url, defaults)},
         finalizers=[FINALIZER],
+        owner_references=list(owners),
     )
     spec = TransponderSpec(
         stream_name=request.stream_name,

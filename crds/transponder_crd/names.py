@@ -21,6 +21,11 @@ LABEL_NAME = "app.kubernetes.io/name"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
+ANNOTATION_MEDIA_SESSION_ID = f"{GROUP}/media-session-id"
+"""On a Stream: the id that its publisher gave it (WebSDK). Without it the uid is the id."""
+ANNOTATION_END_REASON = f"{GROUP}/end-reason"
+"""On a Stream that is about to be deleted: why, as a WCS `info` string, for the publisher to be told."""
+
 MAX_LENGTH = 63
 HASH_LENGTH = 16
 """Hex digits: 64 bits."""
