@@ -11,13 +11,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
-from transponder_api import push, whip
+from transponder_api import push, whep, whip
 from transponder_api.errors import install_handlers
 from transponder_api.hosts import HostCheck, host_exists
 from transponder_api.middleware import BearerToken, BodyLimit, UnexpectedErrors
 from transponder_api.openapi import describe_app
+from transponder_api.players import Players
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import BODY_LIMIT, BODY_TIMEOUT, ApiSettings
+from transponder_api.signalling import EXPOSED_HEADERS, AcceptPost
 from transponder_api.streams import Streams
 from transponder_api.transponders import Transponders
 from transponder_crd.relay_host import RelayDirectory
@@ -53,9 +55,11 @@ def create_app(
     )
     app.state.transponders = Transponders(store, settings, host_check)
     app.state.streams = Streams(store, relays, client, settings)
+    app.state.players = Players(relays, client, settings)
     install_handlers(app)
     app.include_router(push.router)
     app.include_router(whip.router)
+    app.include_router(whep.router)
     app.add_api_route("/healthz", _healthz, operation_id="healthz", response_class=PlainTextResponse)
     app.openapi = lambda: describe_app(app)  # type: ignore[method-assign]
     return app
@@ -68,11 +72,11 @@ def _middleware(settings: ApiSettings) -> list[Middleware]:
         allow_origins=settings.cors_origin.split(),
         allow_methods=["DELETE", "GET", "OPTIONS", "PATCH", "POST"],
         allow_headers=["*"],
-        expose_headers=whip.EXPOSED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
     )
     token = [Middleware(BearerToken, token=settings.token)] if settings.token else []
     return [
-        Middleware(whip.AcceptPost),
+        Middleware(AcceptPost, endpoints=(whip.ENDPOINT, whep.ENDPOINT)),
         *([cors] if settings.cors_origin else []),
         Middleware(UnexpectedErrors),
         *token,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from transponder_api.errors import ApiError, Conflict, NotAcceptable, NotFound, Unavailable
+from transponder_api.errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
 from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
 from transponder_api.settings import ApiSettings
 from transponder_api.startup import labels
@@ -20,6 +20,7 @@ from transponder_crd.waiting import wait_for
 log = logging.getLogger(__name__)
 
 IN_USE = "a stream of this name is being published"
+NO_SESSION = "there is no such session"
 
 
 class Streams:
@@ -35,7 +36,7 @@ class Streams:
         self, name: str, source: StreamSource, sdp: str, annotations: Mapping[str, str] | None = None
     ) -> tuple[Stream, str]:
         """The Stream and the SDP answer. If anything fails, the Stream is gone again. Raises Conflict,
-        NotAcceptable, Unavailable."""
+        Unprocessable, Unavailable."""
         stream = await self._create(name, source, annotations or {})
         try:
             answer = await self._answer(stream, sdp)
@@ -49,11 +50,17 @@ class Streams:
 
     async def end(self, uid: str, source: StreamSource) -> None:
         """End the stream of that uid. Raises NotFound."""
+        stream = await self.find(uid, source)
+        if not await self.delete(stream):
+            raise NotFound("session", NO_SESSION)
+        log.info("stream %s: ended by its publisher", loggable(stream.spec.name))
+
+    async def find(self, uid: str, source: StreamSource) -> Stream:
+        """The stream of that uid. Raises NotFound."""
         for stream in (await self.store.list(Stream)).items:
-            if stream.uid == uid and stream.spec.source == source and await self.delete(stream):
-                log.info("stream %s: ended by its publisher", loggable(stream.spec.name))
-                return
-        raise NotFound("session", "there is no such session")
+            if stream.uid == uid and stream.spec.source == source:
+                return stream
+        raise NotFound("session", NO_SESSION)
 
     async def terminate(self, stream: Stream, reason: str) -> bool:
         """End it as someone else than its publisher, who is told `reason` (a WCS `info`). False if it is gone."""
@@ -113,7 +120,7 @@ class Streams:
         except OfferRefused as refusal:
             if refusal.field == "publisherId":  # a relay that has not heard of this stream yet, or no longer
                 raise Unavailable("the relay of this stream is not ready") from None
-            raise NotAcceptable(refusal.field, refusal.rule) from None
+            raise Unprocessable(refusal.field, refusal.rule) from None
         except RelayUnreachable as error:
             raise Unavailable(str(error)) from None
 

@@ -23,6 +23,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 ANNOTATION_MEDIA_SESSION_ID = f"{GROUP}/media-session-id"
 """On a Stream: the id that its publisher gave it (WebSDK). Without it the uid is the id."""
+ANNOTATION_ICE_SESSION = f"{GROUP}/ice-session"
+"""On a Stream published by WHIP: the entity tag of its ICE session."""
 ANNOTATION_END_REASON = f"{GROUP}/end-reason"
 """On a Stream that is about to be deleted: why, as a WCS `info` string, for the publisher to be told."""
 
