@@ -5,17 +5,10 @@ import asyncio
 from pydantic import SecretStr
 
 from transponder_api.errors import Conflict, InternalError
-from transponder_crd.meta import ObjectMeta
-from transponder_crd.names import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_STREAM, stream_object_name
 from transponder_crd.resource import RtmpTransponder, Secret
+from transponder_crd.secret_url import url_secret
 from transponder_crd.store import AlreadyExists, NotFound, Store, StoreError, edit
 from transponder_crd.waiting import wait_for
-
-SECRET_KEY = "rtmpUrl"  # noqa: S105 (a key's name)
-
-
-def labels(stream_name: str) -> dict[str, str]:
-    return {LABEL_STREAM: stream_object_name(stream_name), LABEL_MANAGED_BY: FIELD_MANAGER}
 
 
 async def create_transponder(
@@ -63,19 +56,12 @@ async def _keep_url(store: Store, owner: RtmpTransponder, url: SecretStr) -> Non
     """Have the Secret that the transponder refers to. Raises StoreError."""
     for _ in range(3):
         try:
-            await store.create(_secret(owner, url))
+            await store.create(url_secret(owner, url))
             return
         except AlreadyExists:
             if await _is_kept(store, owner):
                 return
     raise AlreadyExists(f"Secret {owner.name} belongs to another object")
-
-
-def _secret(owner: RtmpTransponder, url: SecretStr) -> Secret:
-    metadata = ObjectMeta(
-        name=owner.name, labels=labels(owner.spec.stream_name), owner_references=[owner.owner_reference()]
-    )
-    return Secret(metadata=metadata, string_data={SECRET_KEY: url})
 
 
 async def _is_kept(store: Store, owner: RtmpTransponder) -> bool:

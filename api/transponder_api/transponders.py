@@ -10,14 +10,14 @@ from transponder_api import shapes
 from transponder_api.errors import BadRequest, Conflict, NotFound
 from transponder_api.hosts import HostCheck
 from transponder_api.settings import ApiSettings
-from transponder_api.startup import SECRET_KEY, create_transponder, labels
-from transponder_api.views import ANNOTATION_DESTINATION, loggable, matches, redacted
+from transponder_api.startup import create_transponder
+from transponder_api.views import loggable, matches
 from transponder_crd import store as crd
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
-from transponder_crd.meta import ObjectMeta, OwnerReference
-from transponder_crd.names import FINALIZER, transponder_object_name
-from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, SecretKeyRef, Sound, TransponderSpec
+from transponder_crd.meta import OwnerReference
+from transponder_crd.resource import RtmpTransponder, Sound, TransponderSpec
+from transponder_crd.secret_url import new_transponder
 from transponder_crd.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -157,22 +157,14 @@ def transponder_for(
 ) -> RtmpTransponder:
     """The object that a startup call asks for; its URL is in the Secret of the same name."""
     options = request.options or shapes.StartOptions()
-    full_url = request.rtmp_transponder_full_url
-    name = transponder_object_name(request.stream_name, request.rtmp_url.get_secret_value())
-    metadata = ObjectMeta(
-        name=name,
-        labels=labels(request.stream_name),
-        annotations={ANNOTATION_DESTINATION: redacted(destination, full_url, defaults)},
-        finalizers=[FINALIZER],
-        owner_references=list(owners),
-    )
-    spec = TransponderSpec(
-        stream_name=request.stream_name,
-        rtmp_url_from=RtmpUrlSource(secret_key_ref=SecretKeyRef(name=name, key=SECRET_KEY)),
+    return new_transponder(
+        request.stream_name,
+        destination,
+        defaults,
+        owners,
+        full_url=request.rtmp_transponder_full_url,
         muted=options.action == "mute",
         sound=_first_sound(options),
-        full_url=full_url,
         flash_version=request.rtmp_flash_version,
         options=options.model_dump(exclude_unset=True),
     )
-    return RtmpTransponder(metadata=metadata, spec=spec)
