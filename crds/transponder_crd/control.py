@@ -166,6 +166,12 @@ class IngestStatistics(Model):
     skew_ms: float | None = None
     """How far sender reports moved the picture against the first guess by arrival."""
 
+    def followed_by(self, later: "IngestStatistics") -> "IngestStatistics":
+        """Counters added up; what is no counter is the later one's."""
+        mine, other = self.model_dump(by_alias=False), later.model_dump(by_alias=False)
+        counters = {name: mine[name] + value for name, value in other.items() if isinstance(value, int)}
+        return later.model_copy(update=counters)
+
 
 class RelayReport(Model):
     """The state of a relay. Transitions are sent at once; statistics ride along."""

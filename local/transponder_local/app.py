@@ -115,7 +115,9 @@ def _signals(stop: asyncio.Event, host: ChildRelays) -> Iterator[None]:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, end)
     yield
@@ -127,7 +129,7 @@ async def _prepare(host: ChildRelays) -> None:
     try:
         await host.prepare()
     except (ZygoteError, OSError) as error:
-        logger.error("relays: %s", error)  # each relay tries again and says so
+        logger.error("relays cannot be started: %s", error)  # each relay tries again and says so
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from transponder_crd.meta import OwnerReference
 from transponder_crd.names import relay_object_name
 from transponder_crd.relay_host import RelayAddress
+from transponder_local.liveness import until_hung
 from transponder_local.log_pipe import LogPipe
 from transponder_local.zygote import RelayProcess, Zygote, ZygoteError
 from transponder_relay.settings import RelaySettings
@@ -37,6 +38,8 @@ class _Relay:
     stream_name: str
     address: RelayAddress | None = None
     process: RelayProcess | None = None
+    port: int = 0
+    """Of the control port."""
     supervisor: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -102,8 +105,13 @@ class ChildRelays:
             born = time.monotonic()
             try:
                 how = await self._live(relay)
-            except (ZygoteError, OSError) as error:
-                how = str(error)
+            except ZygoteError as error:
+                how = f"could not be started: {error}"
+            except OSError as error:
+                how = f"could not be started: {error.strerror}"
+            except Exception:  # whatever it is: without its supervisor the stream would never have a relay again
+                logger.exception("stream %s: supervising its relay failed", relay.stream_name)
+                how = "could not be supervised"
             failures = 1 if time.monotonic() - born >= STEADY_SECONDS else failures + 1
             delay = restart_delay(failures)
             logger.warning("stream %s: relay %s; a new one in %.0f s", relay.stream_name, how, delay)
@@ -112,30 +120,32 @@ class ChildRelays:
 
     async def _live(self, relay: _Relay) -> str:
         """Start a relay process and wait for its end. How it ended, in words. Raises ZygoteError, OSError."""
-        relay.address, relay.process = await self._start(relay.stream_name)
-        logger.debug("stream %s: relay started, pid %d", relay.stream_name, relay.process.pid)
+        process = await self._start(relay)
         self._wake(relay.stream_name)
+        probing = asyncio.create_task(_kill_when_hung(relay.stream_name, relay.port, process))
         try:
             # shielded: the end of this supervisor is not the end of the process
-            return how_it_ended(await asyncio.shield(relay.process.exited))
+            return how_it_ended(await asyncio.shield(process.exited))
         finally:
+            probing.cancel()
             relay.address = None
 
-    async def _start(self, stream_name: str) -> tuple[RelayAddress, RelayProcess]:
+    async def _start(self, relay: _Relay) -> RelayProcess:
         zygote = await self._get_zygote()
-        instance = f"{relay_object_name(stream_name)}-{secrets.token_hex(3)}"
+        instance = f"{relay_object_name(relay.stream_name)}-{secrets.token_hex(3)}"
         token = secrets.token_urlsafe(32)
-        settings = RelaySettings.model_validate(
-            {**dict(self._template), "instance": instance, "stream_name": stream_name, "token": token}
-        )
-        log = self._open_log(stream_name)
+        own = {"instance": instance, "stream_name": relay.stream_name, "token": token}
+        settings = RelaySettings.model_validate({**dict(self._template), **own})
+        log = self._open_log(relay.stream_name)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, log:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            process = await zygote.fork(settings, listener, log.write_end)
-        return RelayAddress(instance, url, token), process
+            relay.process = await zygote.fork(settings, listener, log.write_end)
+            relay.port = listener.getsockname()[1]
+        logger.debug("stream %s: relay started, pid %d", relay.stream_name, relay.process.pid)
+        relay.address = RelayAddress(instance, f"http://127.0.0.1:{relay.port}", token)
+        return relay.process
 
     def _open_log(self, stream_name: str) -> LogPipe:
-        log = LogPipe(logging.getLogger("relay"), stream_name)
+        log = LogPipe(logging.getLogger("relay"), f"stream {stream_name}")
         self._logs.add(log)
         log.closed.add_done_callback(lambda _: self._logs.discard(log))
         return log
@@ -149,6 +159,12 @@ class ChildRelays:
             if self._zygote is None:
                 self._zygote = await Zygote.start()
             return self._zygote
+
+
+async def _kill_when_hung(stream_name: str, port: int, process: RelayProcess) -> None:
+    await until_hung(port)
+    logger.error("stream %s: relay hangs", stream_name)
+    process.signal(signal.SIGKILL)
 
 
 def how_it_ended(status: int | None) -> str:

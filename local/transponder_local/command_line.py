@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from transponder_local.settings import LocalSettings, default_data_folder
+from transponder_local.settings import LocalSettings
 
 
 class BadSetting(Exception):
@@ -31,7 +31,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option("--data", "data_folder", "DIR", f"folder of the database (default: {default_data_folder()})"),
+    Option("--data", "data_folder", "DIR", "folder of the database (default: ~/.local/share/rtmp-transponder)"),
     Option("--sounds", "sounds_folder", "DIR", "folder of the WAV files for sound_on (default: sounds in --data)"),
     Option("--host", "host", "ADDRESS", "where REST and WHIP listen (default: 127.0.0.1; 0.0.0.0 is every address)"),
     Option("--http-port", "http_port", "PORT", "TCP port of REST and WHIP (default: 8081; 0 takes a free one)"),

@@ -1,4 +1,4 @@
-"""The console log: `HH:MM:SS LEVEL subject message`, coloured on a terminal, and never a secret.
+"""The console log: `HH:MM:SS LEVEL subject: message`, coloured on a terminal, and never a secret.
 
 Whoever logs keeps secrets out of the text. What is masked here is the second wall, for texts of libraries and errors.
 """
@@ -8,6 +8,7 @@ import re
 import sys
 from typing import TextIO
 
+OURS = ("transponder_", "relay")
 QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
 """Libraries that tell of every step at INFO."""
 
@@ -34,7 +35,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         message = _CONTROL.sub(" ", record.getMessage()).replace("\n", " ")
-        parts = [f"{self.formatTime(record, self.datefmt)} {record.levelname:<7} {_subject(record.name):<8} {message}"]
+        parts = [f"{self.formatTime(record, self.datefmt)} {record.levelname:<7} {_library(record.name)}{message}"]
         if record.exc_info:
             parts.append(self.formatException(record.exc_info))
         text = redact("\n".join(parts))
@@ -42,8 +43,9 @@ class ConsoleFormatter(logging.Formatter):
         return f"{colour}{text}{_RESET}" if colour else text
 
 
-def _subject(logger_name: str) -> str:
-    return logger_name.partition(".")[0].removeprefix("transponder_")
+def _library(logger_name: str) -> str:
+    """Our own messages begin with what they are about; those of others with whose they are."""
+    return "" if logger_name.startswith(OURS) else f"{logger_name.partition('.')[0]}: "
 
 
 def set_up_logging(level: str, stream: TextIO = sys.stderr) -> None:

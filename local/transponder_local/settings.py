@@ -17,7 +17,16 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 def default_data_folder() -> Path:
     """As the XDG Base Directory Specification says."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share") / "rtmp-transponder"
+    if not os.path.isabs(base):  # the specification wants others ignored
+        # a user without a home, as in a container, gets a folder below the present one
+        base = os.path.join(os.path.expanduser("~").replace("~", "", 1), ".local", "share")
+    return Path(base) / "rtmp-transponder"
+
+
+def _folder(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty")
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _split(value: object) -> object:
@@ -42,9 +51,9 @@ def _ordered(value: tuple[int, int] | None) -> tuple[int, int] | None:
 class LocalSettings(ApiSettings):
     """The settings of the API, and of what else runs on the machine."""
 
-    data_folder: Path = Field(default_factory=default_data_folder)
+    data_folder: Annotated[Path, BeforeValidator(_folder)] = Field(default_factory=default_data_folder)
     """Folder of the database."""
-    sounds_folder: Path = Path()
+    sounds_folder: Annotated[Path, BeforeValidator(_folder)] = Path()
     """Folder of the WAV files that sound_on may play (default: sounds in the data folder)."""
     media_addresses: Annotated[list[IPvAnyAddress], NoDecode, BeforeValidator(_split)] = []
     """Addresses that browsers are told to send media to (default: all of this machine)."""
@@ -60,9 +69,8 @@ class LocalSettings(ApiSettings):
     @model_validator(mode="before")
     @classmethod
     def _sounds_in_data_folder(cls, values: dict[str, object]) -> dict[str, object]:
-        if values.get("sounds_folder"):
-            return values
-        return {**values, "sounds_folder": Path(str(values.get("data_folder") or default_data_folder())) / "sounds"}
+        data = values.get("data_folder", default_data_folder())
+        return {"sounds_folder": os.path.join(str(data), "sounds"), **values}
 
     @property
     def database(self) -> Path:

@@ -106,7 +106,7 @@ class Zygote:
             raise
         if not zygote._ready.done() or zygote.lost:
             await zygote.close()
-            raise ZygoteError("could not be started: its zygote is not ready")
+            raise ZygoteError("its zygote is not ready")
         return zygote
 
     async def fork(self, settings: RelaySettings, listener: socket.socket, log: int) -> RelayProcess:
@@ -115,7 +115,7 @@ class Zygote:
         The caller's own copies stay open, and are the caller's to close. Raises ZygoteError.
         """
         if self.lost:
-            raise ZygoteError("could not be started: its zygote is gone")
+            raise ZygoteError("its zygote is gone")
         forked: asyncio.Future[RelayProcess] = asyncio.get_running_loop().create_future()
         self._forking[settings.instance] = forked
         try:
@@ -124,7 +124,7 @@ class Zygote:
                 return await forked
         except (OSError, TimeoutError) as error:
             self.kill()
-            raise ZygoteError("could not be started: its zygote does not answer") from error
+            raise ZygoteError("its zygote does not answer") from error
         except asyncio.CancelledError:
             if not forked.cancelled() and not forked.exception():
                 forked.result().signal(signal.SIGKILL)
@@ -193,7 +193,7 @@ class Zygote:
             self._ready.set_result(None)
         for forking in self._forking.values():
             if not forking.done():
-                forking.set_exception(ZygoteError("could not be started: its zygote ended"))
+                forking.set_exception(ZygoteError("its zygote ended"))
         for relay in self._relays.values():
             relay.lose_parent()
         self._relays.clear()

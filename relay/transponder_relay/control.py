@@ -2,6 +2,7 @@
 
 import contextlib
 import hmac
+import logging
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -12,6 +13,8 @@ from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.metrics import RelayCollector
 from transponder_relay.relay import Relay
+
+logger = logging.getLogger(__name__)
 
 RELAY = web.AppKey("relay", Relay)
 METRICS = web.AppKey("metrics", CollectorRegistry)
@@ -80,6 +83,9 @@ async def post_offer(request: web.Request) -> web.Response:
         return _refuse(".".join(map(str, first["loc"])), first["msg"])
     except InvalidOffer as error:
         return _refuse(error.field, error.rule)
+    except OSError as error:
+        logger.warning("no media port: %s", error)
+        raise web.HTTPServiceUnavailable(text="no media port is free") from None
     return web.Response(text=control.Answer(sdp=answer).model_dump_json(), content_type="application/json")
 
 

@@ -8,16 +8,30 @@ The stream clock starts at 0 with the first media of the relay and never goes ba
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class SampleFormat(NamedTuple):
+    """What an SPS of a high profile says of its samples (H.264, 7.3.2.1.1); the defaults hold for all others."""
+
+    chroma_format_idc: int = 1
+    bit_depth_luma_minus8: int = 0
+    bit_depth_chroma_minus8: int = 0
+
+
+ORDINARY_SAMPLES = SampleFormat()
+"""4:2:0, 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """H.264 SPS and PPS NAL units (without start codes), and the picture size they say."""
+    """H.264 SPS (1 to 31) and PPS (1 to 255), without start codes, and what they say of the picture."""
 
     sps: tuple[bytes, ...]
     pps: tuple[bytes, ...]
     width: int
     height: int
+    samples: SampleFormat = ORDINARY_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

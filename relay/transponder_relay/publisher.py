@@ -47,7 +47,7 @@ class Publisher:
         self._patience = asyncio.get_running_loop().call_later(settings.offer_timeout, self.on_ended, NO_OFFER)
 
     async def answer(self, sdp: str) -> str:
-        """Take the offer. Raises InvalidOffer; the publisher may then offer again."""
+        """Take the offer. Raises InvalidOffer, OSError when no media port is free; it may then be offered again."""
         if self.state != PublisherState.WAITING or self._session is not None:
             raise InvalidOffer("sdp", "this publisher has made its offer already")
         session = PublisherSession(self._ingest_settings(), self._timeline, self)
@@ -106,13 +106,16 @@ class Publisher:
         self._owner.on_publisher_connected(audio_codec)
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
+        if self.state is not PublisherState.CONNECTED:
+            return  # what was under way when the session was closed
         if unit.parameter_sets is not self._parameter_sets:
             self._parameter_sets = unit.parameter_sets
             self._owner.on_publisher_changed()
         self._owner.on_video(unit, time_ms)
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
-        self._owner.on_sound(packet, position)
+        if self.state is PublisherState.CONNECTED:
+            self._owner.on_sound(packet, position)
 
     def on_ended(self, reason: str) -> None:
         if self.state == PublisherState.ENDED:

@@ -33,8 +33,12 @@ class Relay:
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
         self._tagger = VideoTagger()
         self._publisher: Publisher | None = None
+        self._former = control.IngestStatistics()
+        """Of the publishers before this one."""
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
+        self._closing: dict[str, Output] = {}
+        """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
         self._targets: tuple[Output, ...] = ()
         """The outputs as the hot path walks them."""
@@ -62,6 +66,7 @@ class Relay:
         present = self._publisher
         if present and (desired is None or present.id != desired.id):
             self._publisher = None
+            self._former = self._former.followed_by(present.statistics())
             self._publisher_gone()
             self._end(present.close())
         if desired and self._publisher is None:
@@ -85,12 +90,18 @@ class Relay:
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
-        output = self._outputs.pop(output_id)
+        output = self._closing[output_id] = self._outputs.pop(output_id)
         self._targets = tuple(self._outputs.values())
-        self._end(output.close())
+        self._end(self._close_output(output_id, output))
+
+    async def _close_output(self, output_id: str, output: Output) -> None:
+        await output.close()
+        if self._closing.get(output_id) is output:
+            del self._closing[output_id]
+        self._touch()
 
     async def answer(self, offer: control.Offer) -> str:
-        """The SDP answer for the desired publisher. Raises InvalidOffer."""
+        """The SDP answer for the desired publisher. Raises InvalidOffer, OSError when no media port is free."""
         if self._publisher is None or self._publisher.id != offer.publisher_id:
             raise InvalidOffer("publisherId", "must be the publisher that this relay waits for")
         return await self._publisher.answer(offer.sdp)
@@ -101,8 +112,9 @@ class Relay:
         return control.RelayReport(
             instance=self._settings.instance,
             publisher=self._publisher.report() if self._publisher else None,
-            outputs=[self._output_report(i) for i in self._outputs],
-            ingest=self._publisher.statistics() if self._publisher else control.IngestStatistics(),
+            outputs=[self._output_report(i) for i in self._outputs]
+            + [output.report() for i, output in self._closing.items() if i not in self._outputs],
+            ingest=self._former.followed_by(self._publisher.statistics()) if self._publisher else self._former,
         )
 
     def _output_report(self, output_id: str) -> control.OutputReport:

@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from transponder_crd.defaults import Defaults
 from transponder_relay import process
+from transponder_relay.outputs.opening import tls_context
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.aac import aac_format
 
@@ -47,7 +48,9 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's to answer
         signal.signal(signal.SIGTERM, lambda *_: self._end_relays_and_exit())
-        aac_format(Defaults().audio_bitrate)  # a first encoder costs 4 ms, here once for all
+        # what costs time once (a first encoder 4 ms, the certificate authorities 30 ms) is spent before the forks
+        aac_format(Defaults().audio_bitrate)
+        tls_context(None)
         gc.freeze()
         self._say({"ready": True})
         with selectors.DefaultSelector() as selector:
@@ -84,9 +87,12 @@ class Zygote:
             self._start(RelaySettings.model_validate(request["settings"]), listener, log)
 
     def _start(self, settings: RelaySettings, listener: int, log: int) -> None:
+        # a SIGTERM for the child must not run our handler in it: that would end its siblings
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             self._become_relay(settings, listener, log)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(listener)
         os.close(log)
         self._relays[pid] = settings.instance
@@ -99,6 +105,7 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != parent:  # the zygote died before the kernel was asked to tell
                 os._exit(1)

@@ -30,6 +30,27 @@ async def test_a_killed_relay_is_replaced(product: Product, server: NginxRtmp, m
     async with WhipSender(media) as again:
         await again.start(product.whip("demo"))
         await product.rest.until_state(id_, "Live")
+        await server.receives("rtmp_demo", 100_000)
+        await product.rest.tell("terminate", id_)
+    assert missing_at_start(again.sent, Flv.read(server.recording("rtmp_demo"))) == 0
+
+
+async def test_a_killed_zygote_is_replaced(
+    product: Product, server: NginxRtmp, media: Clip, expected_errors: list[str]
+) -> None:
+    expected_errors.append("zygote ended")
+    id_ = (await product.rest.startup("demo", server.url))["mediaSessionId"]
+    await product.rest.until_state(id_, "WaitingForPublisher")
+    (old,) = product.zygotes()
+    relays = product.relays()
+    os.kill(old, signal.SIGKILL)
+    await product.until_relays(lambda now: bool(now) and not set(now) & set(relays))
+    assert old not in product.zygotes()
+    await product.rest.until_state(id_, "WaitingForPublisher")
+    async with WhipSender(media) as sender:
+        await sender.start(product.whip("demo"))
+        await product.rest.until_state(id_, "Live")
+        await server.receives("rtmp_demo", 100_000)
     await product.rest.tell("terminate", id_)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support.clip import Clip
 from support.comparison import missing_at_end, missing_at_start
@@ -128,6 +129,6 @@ def peak(sound: Sound) -> float:
     return float(np.abs(sound).max())
 
 
-def levels(sound: Sound, hertz: float) -> Sound:
+def levels(sound: Sound, hertz: float) -> npt.NDArray[np.float64]:
     """Amplitude of one frequency in each stretch of 50 ms."""
     return tone_level(sound, hertz, window=0.05)[SAMPLE_RATE // 40 + 1 : -SAMPLE_RATE // 40 - 1]

@@ -23,6 +23,15 @@ async def test_a_publisher_that_stops_and_comes_back(product: Product, server: N
     assert len(second) > len(first)
 
 
+async def test_a_stream_that_goes_nowhere_has_a_relay_while_it_lasts(product: Product, media: Clip) -> None:
+    async with WhipSender(media) as sender:
+        await sender.start(product.whip("demo"))
+        assert len(await product.until_relays(lambda relays: len(relays) == 1)) == 1
+        assert (await product.rest.push("find_all")).status == 404
+        assert await sender.stop() == 200
+    assert await product.until_relays(lambda relays: not relays) == []
+
+
 async def publish(product: Product, server: NginxRtmp, media: Clip, id_: str, sessions: int) -> list[int]:
     """Publish for a while, stop by WHIP DELETE; the CRCs of what was recorded of it, which must be what was sent."""
     async with WhipSender(media) as sender:

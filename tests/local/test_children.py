@@ -12,7 +12,7 @@ from support.control_port import until
 
 from transponder_crd.control import RelayReport
 from transponder_crd.relay_host import RelayAddress
-from transponder_local import children
+from transponder_local import children, liveness
 from transponder_local.children import ChildRelays, how_it_ended, restart_delay
 from transponder_relay.settings import RelaySettings
 
@@ -24,7 +24,7 @@ class Host(ChildRelays):
 
     async def ready(self, stream_name: str = "demo") -> RelayAddress:
         await self.ensure(stream_name, [])
-        await until(lambda: self._relays[stream_name].address is not None)
+        await until(lambda: self._relays[stream_name].address is not None, 10)
         address = await self.address(stream_name)
         assert address is not None
         return address
@@ -112,6 +112,23 @@ async def test_a_relay_that_hangs_is_killed(host: Host, monkeypatch: pytest.Monk
     assert not alive(pid)
 
 
+async def test_a_relay_that_does_not_answer_is_replaced(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(liveness, "PROBE_SECONDS", 0.02)
+    monkeypatch.setattr(liveness, "ANSWER_SECONDS", 0.2)
+    first = await host.ready()
+    await observed(first)
+    pid = host.pid()
+    await asyncio.sleep(0.1)  # some probes that are answered
+    assert host.pid() == pid
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: "was ended by SIGKILL" in caplog.text)
+    assert not alive(pid)
+    assert (await observed(await host.ready())).instance != first.instance
+    assert "stream demo: relay hangs" in caplog.text
+
+
 async def test_close_leaves_nothing(host: Host) -> None:
     for name in ("a", "b", "c"):
         await observed(await host.ready(name))
@@ -156,3 +173,13 @@ def test_delays_double_up_to_a_limit() -> None:
 )
 def test_ends_in_words(status: int | None, words: str) -> None:
     assert how_it_ended(status).startswith(words)
+
+
+async def test_a_relay_that_is_ended_while_it_starts_harms_no_other(host: Host) -> None:
+    await observed(await host.ready("other"))
+    other = host.pid("other")
+    for _ in range(30):
+        while await host.ensure("demo", []) is None:  # noqa: ASYNC110 - as often as the loop can
+            await asyncio.sleep(0)
+        await asyncio.wait_for(host.delete("demo"), 4)  # a signal that got lost takes the whole grace
+    assert alive(other)

@@ -69,6 +69,12 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     assert read("--http-port", "9001").http_port == 9001
 
 
+def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRANSPONDER_DATA_FOLDER", "~/d")
+    assert read().data_folder == tmp_path / "d"
+    assert read().sounds_folder == tmp_path / "d/sounds"
+
+
 @pytest.mark.parametrize(("value", "folder"), [("/x", "/x/rtmp-transponder"), ("relative", None), ("", None)])
 def test_xdg_data_home(monkeypatch: pytest.MonkeyPatch, value: str, folder: str | None) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", value)
@@ -84,6 +90,8 @@ def test_xdg_data_home(monkeypatch: pytest.MonkeyPatch, value: str, folder: str 
         (["--media-port-range", "1"], "--media-port-range (TRANSPONDER_MEDIA_PORT_RANGE): must be two ports"),
         (["--media-port-range", "9-3"], "--media-port-range (TRANSPONDER_MEDIA_PORT_RANGE): must name the lower"),
         (["--media-port-range", "0-70000"], "--media-port-range (TRANSPONDER_MEDIA_PORT_RANGE): must be "),
+        (["--data", ""], "--data (TRANSPONDER_DATA_FOLDER): must not be empty"),
+        (["--sounds", ""], "--sounds (TRANSPONDER_SOUNDS_FOLDER): must not be empty"),
         (["--max-bitrate", "1"], "--max-bitrate (TRANSPONDER_MAX_BITRATE): must be greater"),
         (["--log-level", "loud"], "--log-level (TRANSPONDER_LOG_LEVEL): must be 'DEBUG', 'INFO', "),
         (

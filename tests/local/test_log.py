@@ -44,7 +44,12 @@ def record(message: str, *arguments: object, name: str = "transponder_operator.r
 
 def test_a_line() -> None:
     line = ConsoleFormatter(colours=False).format(record("stream %s: %s", "demo", "ready"))
-    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    operator stream demo: ready", line)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    stream demo: ready", line)
+
+
+def test_a_line_of_a_library_names_it() -> None:
+    line = ConsoleFormatter(colours=False).format(record("odd", name="uvicorn.error"))
+    assert line.endswith(" INFO    uvicorn: odd")
 
 
 def test_arguments_and_tracebacks_are_redacted() -> None:
@@ -82,7 +87,7 @@ def test_set_up() -> None:
     logging.getLogger("transponder_api").debug("not told")
     for library in ("aiortc.x", "aioice.y", "uvicorn.error", "aiohttp.access", "asyncio"):
         logging.getLogger(library).info("chatter")
-    assert stream.getvalue().endswith(" INFO    api      told\n")
+    assert stream.getvalue().endswith(" INFO    told\n")
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
 

@@ -176,6 +176,6 @@ async def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         (relay,) = product.relays()
         os.kill(relay, signal.SIGSTOP)  # a relay that does not end in order
         product.program.process.send_signal(signal.SIGINT)
-        await printed(product.program, "ending")
-        assert await product.program.end(signal.SIGINT, 2) == 130
+        await printed(product.program, "INFO +ending")
+        assert await product.program.end(signal.SIGINT, 4) == 130
         assert not await product.program.none_left(2)

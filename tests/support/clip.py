@@ -76,7 +76,7 @@ def avcc_nals(avcc: bytes) -> list[bytes]:
 
 @cache
 def clip(seconds: int = 12, width: int = 640, height: int = 360, bitrate: str = "800k", slices: int = 1) -> Clip:
-    """The clip, from the cache; the first call on a machine takes some seconds. Needs ffmpeg with libx264 and libopus."""
+    """The clip; the first call on a machine makes it, with ffmpeg, libx264 and libopus."""
     values = {"seconds": seconds, "width": width, "height": height, "bitrate": bitrate, "slices": slices}
     video = _made(_PICTURE.format(**values), "h264").read_bytes()
     sound = _made(_SOUND.format(**values), "ogg")

@@ -84,7 +84,7 @@ class Flv:
 
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
-        """The objects of all onMetaData, in order (nginx-rtmp writes one of its own first)."""
+        """The objects of all onMetaData, in order. nginx-rtmp records none: ask `rtmp_server` for those."""
         values = [amf.decode(tag.body) for tag in self._of(SCRIPT)]
         return [dict(v[-1]) for v in values if isinstance(v[-1], dict)]
 

@@ -18,7 +18,7 @@ from support.processes import Program, clean_environment, free_port
 TRANSPONDER = Path(sys.executable).with_name("transponder")
 START_SECONDS = 20.0
 END_SECONDS = 12.0
-MANGLED = re.compile(r"^Traceback|^\S+ +(ERROR|CRITICAL)\b|never awaited|never retrieved", re.MULTILINE)
+MANGLED = re.compile(r"^Traceback|^\S+ +(ERROR|CRITICAL)\b|never awaited|never retrieved")
 """What no good run writes to its log."""
 
 Transponder = dict[str, Any]
@@ -105,14 +105,16 @@ class Product:
     def log(self) -> str:
         return self.program.text()
 
+    def zygotes(self) -> list[int]:
+        """pids of the process that relays are forked from: a child of the product, one but for moments."""
+        top = self.program.process.pid
+        ours = self.program.processes()
+        return [pid for pid, command in ours.items() if "zygote" in command and _parent(pid) == top]
+
     def relays(self) -> list[int]:
         """pids of the relay processes: what the zygote has forked."""
-        ours = self.program.processes()
-        parents = {pid: _parent(pid) for pid in ours}
-        zygotes = {
-            pid for pid, command in ours.items() if "zygote" in command and parents[pid] == self.program.process.pid
-        }
-        return [pid for pid, parent in parents.items() if parent in zygotes]
+        zygotes = self.zygotes()
+        return [pid for pid in self.program.processes() if _parent(pid) in zygotes]
 
     async def until_relays(self, good: Callable[[list[int]], bool], timeout: float = 10) -> list[int]:
         deadline = time.monotonic() + timeout

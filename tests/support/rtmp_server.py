@@ -202,12 +202,10 @@ class _Dialogue:
     async def _handshake(self) -> None:
         c0c1 = await self.reader.readexactly(1537)
         assert c0c1[0] == 3
-        assert c0c1[5:9] == bytes(4)
-        s1 = bytes(range(256)) * 6
-        self.writer.write(b"\3" + s1)
+        s1 = bytes(8) + bytes(n % 251 for n in range(1528))  # version 0: the simple handshake
+        self.writer.write(b"\3" + s1 + c0c1[1:])
         c2 = await self.reader.readexactly(1536)
-        assert c2 == s1
-        self.writer.write(c0c1[1:])
+        assert c2[8:] == s1[8:]
         self.session.handshake_and_commands += c0c1 + c2
 
     async def _message(self, message: Message) -> None:

@@ -15,7 +15,6 @@ import random
 import secrets
 import struct
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -29,8 +28,8 @@ from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket
 from aiortc.sdp import MediaDescription, SessionDescription
 from support.clip import FPS, GOP, SOUND_PACKET, Clip
 from support.rtp_sender import RtpStream, packetise
+from support.sender_offer import H264, OPUS, RTX, SenderTransport, write_offer
 
-H264, RTX, OPUS = 102, 103, 111
 _NTP_EPOCH = 2208988800
 
 
@@ -112,6 +111,7 @@ class WhipSender:
         self.connected = asyncio.Event()
         self.resource: str | None = None
         """The WHIP session's URL."""
+        self.answer = ""
         self._clip, self._video, self._audio, self._rtx = clip, video, audio, rtx
         self._loss, self._nack_delay, self._random = loss, nack_delay, random.Random(seed)
         self._jumps, self._reports, self._setup = on_pli == "jump", reports, setup
@@ -132,6 +132,8 @@ class WhipSender:
         self._next_shift: tuple[int, int] | None = None  # from that packet on, that shift
         self._wants_keyframe = False
         self._closed = False
+        self._closed_by_peer = asyncio.Event()
+        self._dtls.on("statechange", lambda: self._dtls.state == "closed" and self._closed_by_peer.set())
 
     def _stream(self, payload_type: int) -> RtpStream:
         bits = self._random.getrandbits
@@ -158,60 +160,24 @@ class WhipSender:
     async def offer(self) -> str:
         """The SDP offer, as a browser writes it."""
         await self._ice.gather_candidates()
-        lines = [
-            "v=0",
-            f"o=- {secrets.randbits(62)} 2 IN IP4 127.0.0.1",
-            "s=-",
-            "t=0 0",
-            "a=group:BUNDLE " + " ".join([*["0"] * self._audio, *["1"] * self._video]),
-            "a=msid-semantic: WMS stream",
-        ]
-        if self._audio:
-            lines += self._section("audio", "0", [OPUS], list(self._sound_lines()))
-        if self._video:
-            lines += self._section("video", "1", [H264, RTX] if self._rtx else [H264], list(self._picture_lines()))
-        return "".join(line + "\r\n" for line in lines)
-
-    def _section(self, kind: str, mid: str, payload_types: list[int], formats: list[str]) -> list[str]:
         fingerprint = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
-        candidates = [f"a=candidate:{c.to_sdp()}" for c in self._ice.local_candidates]
-        return [
-            f"m={kind} 9 UDP/TLS/RTP/SAVPF {' '.join(map(str, payload_types))}",
-            "c=IN IP4 0.0.0.0",
-            "a=rtcp:9 IN IP4 0.0.0.0",
-            *(candidates if self._offers_candidates else []),
-            f"a=ice-ufrag:{self._ice.local_username}",
-            f"a=ice-pwd:{self._ice.local_password}",
-            "a=ice-options:trickle",
-            f"a=fingerprint:sha-256 {fingerprint.value}",
-            f"a=setup:{self._setup}",
-            f"a=mid:{mid}",
-            "a=sendonly",
-            f"a=msid:stream {kind}",
-            "a=rtcp-mux",
-            "a=rtcp-rsize",
-            *formats,
-        ]
-
-    def _sound_lines(self) -> Iterator[str]:
-        yield f"a=rtpmap:{OPUS} opus/48000/2"
-        yield f"a=fmtp:{OPUS} minptime=10;useinbandfec=1"
-        yield f"a=ssrc:{self._sound.ssrc} cname:{self._cname}"
-
-    def _picture_lines(self) -> Iterator[str]:
-        yield f"a=rtpmap:{H264} H264/90000"
-        for feedback in ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"):
-            yield f"a=rtcp-fb:{H264} {feedback}"
-        yield f"a=fmtp:{H264} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-        if self._rtx:
-            yield f"a=rtpmap:{RTX} rtx/90000"
-            yield f"a=fmtp:{RTX} apt={H264}"
-            yield f"a=ssrc-group:FID {self._pictures.ssrc} {self._again.ssrc}"
-            yield f"a=ssrc:{self._again.ssrc} cname:{self._cname}"
-        yield f"a=ssrc:{self._pictures.ssrc} cname:{self._cname}"
+        return write_offer(
+            SenderTransport(
+                self._ice.local_username,
+                self._ice.local_password,
+                fingerprint.value,
+                self._setup,
+                [c.to_sdp() for c in self._ice.local_candidates] if self._offers_candidates else [],
+            ),
+            self._cname,
+            sound=self._sound.ssrc if self._audio else None,
+            picture=self._pictures.ssrc if self._video else None,
+            rtx=self._again.ssrc if self._rtx else None,
+        )
 
     async def accept(self, answer: str) -> None:
         """Connect as the answer says, and begin to send; returns when DTLS is up."""
+        self.answer = answer
         media = [m for m in SessionDescription.parse(answer).media if m.port]
         assert media, "the answer rejects everything"
         for section in media:
@@ -391,6 +357,11 @@ class WhipSender:
         await self._dtls.stop()
         await self.vanish()
         return status
+
+    async def closed_by_peer(self, timeout: float) -> None:
+        """Return when the peer has closed DTLS. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            await self._closed_by_peer.wait()
 
     async def vanish(self) -> None:
         """Be gone without a word."""

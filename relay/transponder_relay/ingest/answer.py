@@ -7,7 +7,8 @@ transport-wide congestion control (REMB governs) and no video orientation (the b
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transponder_relay.ingest.sdp import AudioChoice, MediaSection, Offer, VideoChoice
+from transponder_relay.ingest.offer import AudioChoice, Offer, VideoChoice
+from transponder_relay.ingest.sdp import MediaSection
 from transponder_relay.ingest.settings import IngestSettings
 
 

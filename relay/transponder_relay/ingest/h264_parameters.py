@@ -3,7 +3,13 @@
 import base64
 import binascii
 
-from transponder_relay.ingest.h264_syntax import InvalidSyntax, parse_pps, parse_slice_pps, parse_sps
+from transponder_relay.ingest.h264_syntax import (
+    InvalidSyntax,
+    SequenceParameters,
+    parse_pps,
+    parse_slice_pps,
+    parse_sps,
+)
 from transponder_relay.media import ParameterSets
 
 SPS, PPS = 7, 8
@@ -29,7 +35,7 @@ class ParameterStore:
     __slots__ = ("_active_pps", "_changed", "_current", "_pps", "_sps")
 
     def __init__(self) -> None:
-        self._sps: dict[int, tuple[bytes, int, int]] = {}
+        self._sps: dict[int, tuple[bytes, SequenceParameters]] = {}
         self._pps: dict[int, tuple[bytes, int]] = {}
         self._active_pps: int | None = None
         self._current: ParameterSets | None = None
@@ -39,9 +45,8 @@ class ParameterStore:
         """Take an SPS or PPS. Raises InvalidSyntax, and then keeps what it had."""
         if nal[0] & 31 == SPS:
             sps = parse_sps(nal)
-            entry = (nal, sps.width, sps.height)
-            if self._sps.get(sps.id) != entry:
-                self._sps[sps.id] = entry
+            if self._sps.get(sps.id) != (nal, sps):
+                self._sps[sps.id] = (nal, sps)
                 self._changed = True
         else:
             pps = parse_pps(nal)
@@ -69,8 +74,8 @@ class ParameterStore:
         sequence_id = self._pps[active_pps][1]
         if sequence_id not in self._sps:
             return
-        sps, width, height = self._sps[sequence_id]
-        pps = tuple(nal for _, (nal, owner) in sorted(self._pps.items()) if owner == sequence_id)
-        fresh = ParameterSets((sps,), pps, width, height)
+        nal, sps = self._sps[sequence_id]
+        pps = tuple(pps for _, (pps, owner) in sorted(self._pps.items()) if owner == sequence_id)
+        fresh = ParameterSets((nal,), pps, sps.width, sps.height, sps.samples)
         if fresh != self._current:
             self._current = fresh

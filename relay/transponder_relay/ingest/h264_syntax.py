@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from transponder_relay.media import SampleFormat
+
 # profiles whose SPS carries the chroma format fields (7.3.2.1.1)
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MAX_SIZE = 16384
@@ -16,6 +18,7 @@ class SequenceParameters(NamedTuple):
     width: int
     """Luma samples after cropping."""
     height: int
+    samples: SampleFormat
 
 
 class PictureParameters(NamedTuple):
@@ -67,7 +70,7 @@ def parse_sps(nal: bytes) -> SequenceParameters:
     identifier = bits.unsigned()
     if identifier > 31:
         raise InvalidSyntax("H.264: seq_parameter_set_id exceeds 31")
-    chroma_format = _read_chroma_format(bits) if profile in _HIGH_PROFILES else 1
+    samples, chroma_array_type = _read_sample_format(bits) if profile in _HIGH_PROFILES else (SampleFormat(), 1)
     bits.unsigned()  # log2_max_frame_num_minus4
     _skip_picture_order(bits)
     bits.unsigned()  # max_num_ref_frames
@@ -80,26 +83,27 @@ def parse_sps(nal: bytes) -> SequenceParameters:
         bits.flag()  # mb_adaptive_frame_field_flag
     bits.flag()  # direct_8x8_inference_flag
     if bits.flag():
-        crop_x, crop_y = _crop_units(chroma_format, frame_mbs_only)
+        crop_x, crop_y = _crop_units(chroma_array_type, frame_mbs_only)
         width -= crop_x * (bits.unsigned() + bits.unsigned())
         height -= crop_y * (bits.unsigned() + bits.unsigned())
     if not (0 < width <= _MAX_SIZE and 0 < height <= _MAX_SIZE):
         raise InvalidSyntax("H.264: the picture size is out of range")
-    return SequenceParameters(identifier, width, height)
+    return SequenceParameters(identifier, width, height, samples)
 
 
-def _read_chroma_format(bits: _Bits) -> int:
-    """ChromaArrayType; passes over bit depths and scaling matrices."""
+def _read_sample_format(bits: _Bits) -> tuple[SampleFormat, int]:
+    """The format and ChromaArrayType; passes over scaling matrices."""
     chroma_format = bits.unsigned()
     separate_planes = chroma_format == 3 and bits.flag()
-    bits.unsigned()  # bit_depth_luma_minus8
-    bits.unsigned()  # bit_depth_chroma_minus8
+    samples = SampleFormat(chroma_format, bits.unsigned(), bits.unsigned())
+    if chroma_format > 3 or samples.bit_depth_luma_minus8 > 6 or samples.bit_depth_chroma_minus8 > 6:
+        raise InvalidSyntax("H.264: the chroma format or a bit depth is out of range")
     bits.flag()  # qpprime_y_zero_transform_bypass_flag
     if bits.flag():
         for index in range(8 if chroma_format != 3 else 12):
             if bits.flag():
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return 0 if separate_planes else chroma_format
+    return samples, 0 if separate_planes else chroma_format
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:
@@ -125,10 +129,10 @@ def _skip_picture_order(bits: _Bits) -> None:
             bits.signed()
 
 
-def _crop_units(chroma_format: int, frame_mbs_only: bool) -> tuple[int, int]:
+def _crop_units(chroma_array_type: int, frame_mbs_only: bool) -> tuple[int, int]:
     """CropUnitX and CropUnitY (7.4.2.1.1)."""
-    x = 2 if chroma_format in (1, 2) else 1
-    y = 2 if chroma_format == 1 else 1
+    x = 2 if chroma_array_type in (1, 2) else 1
+    y = 2 if chroma_array_type == 1 else 1
     return x, y * (2 - frame_mbs_only)
 
 

@@ -19,12 +19,18 @@ MAX_HOLES = 500
 class RepairTiming:
     """Seconds to wait, from measured reordering and round trips."""
 
-    __slots__ = ("guard", "round_trip")
+    __slots__ = ("_answered", "_path", "guard")
 
     def __init__(self) -> None:
         self.guard = 0.008
         """How long a missing packet may be merely late."""
-        self.round_trip: float | None = None
+        self._answered: float | None = None
+        self._path: float | None = None
+
+    @property
+    def round_trip(self) -> float | None:
+        """From a NACK to its answer; until one came, of the connectivity checks."""
+        return self._path if self._answered is None else self._answered
 
     @property
     def retry(self) -> float:
@@ -38,9 +44,14 @@ class RepairTiming:
         return max(PATIENCE_LEAST, min(wait, PATIENCE_MOST))
 
     def measured(self, round_trip: float) -> None:
+        """From a NACK to its answer."""
         if 0 <= round_trip < 5:
-            old = self.round_trip
-            self.round_trip = round_trip if old is None else old + (round_trip - old) / 8
+            old = self._answered
+            self._answered = round_trip if old is None else old + (round_trip - old) / 8
+
+    def measured_path(self, round_trip: float) -> None:
+        """Of a connectivity check."""
+        self._path = round_trip
 
     def reordered(self, delay: float) -> None:
         """A packet taken for missing came by itself, `delay` late."""
@@ -54,18 +65,29 @@ class RepairTiming:
 class _Hole:
     """A missing packet."""
 
-    __slots__ = ("asked", "last_asked", "noticed")
+    __slots__ = ("answers", "asked", "last_asked", "noticed")
 
     def __init__(self, noticed: float) -> None:
         self.noticed = noticed
-        self.asked = 0
+        self.asked = self.answers = 0
         self.last_asked = 0.0
 
 
 class JitterBuffer(Generic[T]):
     """`push` gives the packets that are in order now, with None in each place where packets are missing for ever."""
 
-    __slots__ = ("_held", "_highest", "_holes", "_next", "_patience", "_repair", "_rtx", "_timing", "repaired")
+    __slots__ = (
+        "_held",
+        "_highest",
+        "_holes",
+        "_next",
+        "_past",
+        "_patience",
+        "_repair",
+        "_rtx",
+        "_timing",
+        "repaired",
+    )
 
     def __init__(
         self, timing: RepairTiming, *, repair: bool = False, rtx: bool = False, patience: float | None = None
@@ -78,6 +100,7 @@ class JitterBuffer(Generic[T]):
         self._patience = patience
         self._held: dict[int, T] = {}
         self._holes: dict[int, _Hole] = {}  # in rising order
+        self._past: dict[int, _Hole] = {}  # asked for more often than answered, until now
         self._next = self._highest = -1
         self.repaired = 0
         """Missing packets that came after they were asked for."""
@@ -97,6 +120,8 @@ class JitterBuffer(Generic[T]):
             self._next = sequence
             self._highest = sequence - 1
         if sequence < self._next or sequence in self._held:
+            if retransmitted and sequence in self._past:
+                self._answered(sequence, self._past[sequence], now)
             return ()
         if sequence > self._highest:
             if sequence - self._highest > MAX_HOLES:
@@ -105,7 +130,7 @@ class JitterBuffer(Generic[T]):
                 self._holes[missing] = _Hole(now)
             self._highest = sequence
         else:
-            self._fill(self._holes.pop(sequence), now, retransmitted)
+            self._fill(sequence, now, retransmitted)
         self._held[sequence] = packet
         return self._release()
 
@@ -157,14 +182,29 @@ class JitterBuffer(Generic[T]):
             return self._patience
         return self._timing.patience if self._repair else max(0.04, 2 * self._timing.guard)
 
-    def _fill(self, hole: _Hole, now: float, retransmitted: bool) -> None:
+    def _fill(self, sequence: int, now: float, retransmitted: bool) -> None:
+        hole = self._holes.pop(sequence)
         if not hole.asked or (not retransmitted and self._came_by_itself(hole, now)):
             if not retransmitted:
                 self._timing.reordered(now - hole.noticed)
             return
         self.repaired += 1
-        if hole.asked == 1 and retransmitted:  # else it is not known which request was answered
+        if retransmitted:
+            self._answered(sequence, hole, now)
+
+    def _answered(self, sequence: int, hole: _Hole, now: float) -> None:
+        """Learn the round trip once every request is answered: then the last answer is to the last request."""
+        hole.answers += 1
+        if hole.answers == hole.asked:
             self._timing.measured(now - hole.last_asked)
+            self._past.pop(sequence, None)
+        else:
+            self._remember(sequence, hole)
+
+    def _remember(self, sequence: int, hole: _Hole) -> None:
+        self._past[sequence] = hole
+        if len(self._past) > MAX_HOLES:
+            del self._past[next(iter(self._past))]
 
     def _came_by_itself(self, hole: _Hole, now: float) -> bool:
         """Whether a packet that was asked for is the late original, not the answer."""
@@ -182,7 +222,7 @@ class JitterBuffer(Generic[T]):
 
     def _jump(self, sequence: int) -> Sequence[T | None]:
         for passed in [s for s in self._holes if s < sequence]:
-            del self._holes[passed]
+            self._remember(passed, self._holes.pop(passed))
         self._next = sequence
         return self._release()
 

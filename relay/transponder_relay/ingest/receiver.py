@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
 from transponder_relay.ingest.h264 import Depacketiser
 from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
+from transponder_relay.ingest.offer import AudioChoice, VideoChoice
 from transponder_relay.ingest.reception import Reception
 from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
 from transponder_relay.ingest.rtp import RtpPacket, original_of, unwrap16, unwrap32
-from transponder_relay.ingest.sdp import AudioChoice, VideoChoice
 from transponder_relay.ingest.timeline import PICTURE_CLOCK
 from transponder_relay.media import AccessUnit, SoundPacket
 
@@ -35,12 +35,13 @@ class Counters:
 class _Stream:
     """One SSRC: unwrapped numbers, reception counts and order."""
 
-    __slots__ = ("buffer", "last_arrival", "reception", "sequence", "ssrc", "time")
+    __slots__ = ("_arrived_time", "_released_time", "buffer", "last_arrival", "reception", "sequence", "ssrc", "time")
 
     def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[RtpPacket]) -> None:
         self.ssrc = first.ssrc
         self.sequence = first.sequence + 0x10000  # so that a reordered start stays positive
         self.time = first.time + 0x100000000
+        self._arrived_time = self._released_time = -1  # on the wire
         self.last_arrival = 0.0
         self.reception = Reception(self.sequence, clock)
         self.buffer = buffer
@@ -53,8 +54,17 @@ class _Stream:
         reception.received += 1
         if sequence > self.sequence:
             self.sequence = reception.highest = sequence
-        reception.arrived(unwrap32(packet.time, self.time), arrival)
+        if packet.time != self._arrived_time:  # once a picture, as for jitter the rest of its packets say nothing
+            self._arrived_time = packet.time
+            reception.arrived(unwrap32(packet.time, self.time), arrival)
         return sequence
+
+    def unwrapped_time(self, packet: RtpPacket) -> int:
+        """Of packets in order."""
+        if packet.time != self._released_time:
+            self._released_time = packet.time
+            self.time = unwrap32(packet.time, self.time)
+        return self.time
 
 
 class _Receiver:
@@ -167,11 +177,10 @@ class VideoReceiver(_Receiver):
                 depacketiser.gap()
                 self._damaged()
                 continue
-            time = stream.time = unwrap32(packet.time, stream.time)
-            units = depacketiser.push(packet.payload, time, packet.marker, now)
-            for unit in units:
+            marker = packet.marker
+            for unit in depacketiser.push(packet.payload, stream.unwrapped_time(packet), marker, now):
                 self._deliver(unit)
-            if packet.marker and depacketiser.awaiting_keyframe:
+            if marker and depacketiser.awaiting_keyframe:
                 self._damaged()
         self._counters.video_frames_dropped = depacketiser.dropped
         self._counters.packets_repaired = stream.buffer.repaired
@@ -221,11 +230,11 @@ class AudioReceiver(_Receiver):
         for packet in released:
             if packet is None:
                 continue
-            stream.time = unwrap32(packet.time, stream.time)
+            time = stream.unwrapped_time(packet)
             samples = self._samples(packet.payload)
             if samples:
                 self._counters.audio_packets += 1
-                self._deliver(SoundPacket(stream.time * self._scale, now, packet.payload), samples)
+                self._deliver(SoundPacket(time * self._scale, now, packet.payload), samples)
 
     def _new_buffer(self) -> JitterBuffer[RtpPacket]:
         return JitterBuffer(self._timing, patience=REORDER_WAIT)

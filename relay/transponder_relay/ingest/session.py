@@ -5,16 +5,17 @@ import logging
 import secrets
 import time
 from contextlib import suppress
-from typing import Protocol
 
 from transponder_crd.control import IngestStatistics
 from transponder_relay.ingest import rtcp
 from transponder_relay.ingest.answer import write_answer
+from transponder_relay.ingest.events import PublisherEvents as PublisherEvents
+from transponder_relay.ingest.feedback import Feedback
 from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.keyframes import KeyframePolicy
+from transponder_relay.ingest.offer import Offer, parse_offer
 from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
 from transponder_relay.ingest.rtp import InvalidPacket, parse_rtp
-from transponder_relay.ingest.sdp import Offer, parse_offer
 from transponder_relay.ingest.settings import IngestSettings as IngestSettings
 from transponder_relay.ingest.timeline import Kind, Timeline
 from transponder_relay.ingest.transport import DtlsError, MediaTransport
@@ -36,26 +37,6 @@ REPAIR_STEP = 0.01
 """Seconds between two looks at what is missing, at most."""
 
 
-class PublisherEvents(Protocol):
-    """Called in the event loop, media in the iteration in which it came; must not raise."""
-
-    def on_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
-        """DTLS is up; None for a kind that was not offered."""
-        ...
-
-    def on_video(self, unit: AccessUnit, time_ms: int) -> None:
-        """`time_ms`: stream clock."""
-        ...
-
-    def on_sound(self, packet: SoundPacket, position: int) -> None:
-        """`position`: of the first sample, in 48 kHz samples of the stream clock."""
-        ...
-
-    def on_ended(self, reason: str) -> None:
-        """Exactly once, unless `close` came first; `reason` is a WCS `info` string. The session is to be closed."""
-        ...
-
-
 class PublisherSession:
     """Takes one offer; `close` it in the end, whatever happened."""
 
@@ -67,9 +48,7 @@ class PublisherSession:
         self._timing = RepairTiming()
         self._keyframes = KeyframePolicy(settings.keyframe_interval)
         self._max_bitrate = settings.max_bitrate
-        self._ssrc = secrets.randbits(32)
-        self._cname = secrets.token_urlsafe(12).encode()
-        self._reduced_size = False
+        self._feedback: Feedback | None = None
         self._transport: MediaTransport | None = None
         self._video: VideoReceiver | None = None
         self._audio: AudioReceiver | None = None
@@ -87,6 +66,7 @@ class PublisherSession:
         offer = parse_offer(offer_sdp)
         self._transport = MediaTransport(self._settings, self)
         local = await self._transport.gather()
+        self._feedback = Feedback(self._transport, offer.reduced_size)
         self._prepare_receivers(offer)
         self._transport.prepare(offer)
         self._connecting = asyncio.create_task(self._connect(offer, self._transport))
@@ -137,7 +117,6 @@ class PublisherSession:
     # ------------------------------------------------------------------------------------------ connecting
 
     def _prepare_receivers(self, offer: Offer) -> None:
-        self._reduced_size = offer.reduced_size
         if offer.video:
             self._video = VideoReceiver(offer.video, self._timing, self._counters, self._on_picture, self._on_damage)
             self._video_type = offer.video.payload_type
@@ -211,6 +190,9 @@ class PublisherSession:
             elif isinstance(item, rtcp.Goodbye):
                 self._on_goodbye(item)
 
+    def on_round_trip(self, seconds: float) -> None:
+        self._timing.measured_path(seconds)
+
     def on_transport_closed(self, by_peer: bool) -> None:
         self._end(STOPPED_BY_USER if by_peer else ICE_KEEP_ALIVE)
 
@@ -248,16 +230,8 @@ class PublisherSession:
 
     def _ask_for_keyframe(self, now: float) -> None:
         video = self._video
-        if video and video.ssrc is not None and not self._ended and self._keyframes.due(now):
-            self._send_feedback(rtcp.picture_loss_indication(self._ssrc, video.ssrc))
-
-    def _send_feedback(self, feedback: bytes) -> None:
-        if self._transport is not None:
-            head = b"" if self._reduced_size else self._report_head(())
-            self._transport.send_rtcp(head + feedback)
-
-    def _report_head(self, blocks: tuple[rtcp.ReportBlock, ...]) -> bytes:
-        return rtcp.receiver_report(self._ssrc, blocks) + rtcp.source_description(self._ssrc, self._cname)
+        if video and video.ssrc is not None and self._feedback and not self._ended and self._keyframes.due(now):
+            self._feedback.ask_for_keyframe(video.ssrc)
 
     def _on_tick(self) -> None:
         """Each second: report, look for the silence of a dead peer and for an overdue keyframe."""
@@ -267,13 +241,9 @@ class PublisherSession:
         if self._ended:
             return
         self._timing.calm()
-        receivers = [r for r in (self._video, self._audio) if r]
-        blocks = tuple(b for b in (r.report_block(now) for r in receivers) if b)
-        report = self._report_head(blocks)
-        if self._video and self._video.ssrc is not None:
-            report += rtcp.receiver_estimated_max_bitrate(self._ssrc, self._max_bitrate, [self._video.ssrc])
-        if self._transport is not None:
-            self._transport.send_rtcp(report)
+        blocks = [b for b in (r.report_block(now) for r in (self._video, self._audio) if r) if b]
+        if self._feedback:
+            self._feedback.report(blocks, self._max_bitrate, self._video.ssrc if self._video else None)
         self._ask_for_keyframe(now)
         self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
 
@@ -294,6 +264,6 @@ class PublisherSession:
             self._audio.on_timer(now)
         if self._video:
             missing = self._video.on_timer(now)
-            if missing and self._video.ssrc is not None:
-                self._send_feedback(rtcp.nack(self._ssrc, self._video.ssrc, missing))
+            if missing and self._video.ssrc is not None and self._feedback:
+                self._feedback.ask_for_packets(self._video.ssrc, missing)
         self._schedule_repair()

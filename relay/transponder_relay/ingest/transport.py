@@ -29,8 +29,8 @@ from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
 from transponder_relay.ingest.answer import IceCandidate, LocalTransport
+from transponder_relay.ingest.offer import Offer
 from transponder_relay.ingest.rtp import is_rtcp
-from transponder_relay.ingest.sdp import Offer
 from transponder_relay.ingest.settings import IngestSettings
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,10 @@ class TransportSink(Protocol):
 
     def on_rtp(self, data: bytes, arrival: float) -> None: ...
     def on_rtcp(self, data: bytes, arrival: float) -> None: ...
+    def on_round_trip(self, seconds: float) -> None:
+        """Of a connectivity check: at the start, and each 5 s."""
+        ...
+
     def on_transport_closed(self, by_peer: bool) -> None:
         """After `connect` returned: DTLS was closed by the peer, or ICE consent expired."""
         ...
@@ -90,6 +94,18 @@ class _MediaProtocol(StunProtocol):
         elif 19 < first < 64 and (addr == self._peer or self._admit(addr)):
             self._connection.on_dtls(data)
 
+    async def request(
+        self,
+        request: stun.Message,
+        addr: tuple[str, int],
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> tuple[stun.Message, tuple[str, int]]:
+        began = time.monotonic()
+        answer = await super().request(request, addr, integrity_key, retransmissions)
+        self._connection.on_round_trip(time.monotonic() - began)
+        return answer
+
     def _admit(self, addr: Address) -> bool:
         if (addr[0], addr[1]) not in self._connection.admitted:
             return False
@@ -102,9 +118,10 @@ class _IceConnection(aioice.Connection):
 
     role = "controlled"
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, on_round_trip: Callable[[float], None]) -> None:
         super().__init__(ice_controlling=False)
         self._settings = settings
+        self.on_round_trip = on_round_trip
         self._dtls_queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.admitted: set[tuple[str, int]] = set()
         """Addresses that sent an authenticated check."""
@@ -228,7 +245,7 @@ class MediaTransport:
 
     def __init__(self, settings: IngestSettings, sink: TransportSink) -> None:
         self._sink = sink
-        self._ice = _IceConnection(settings)
+        self._ice = _IceConnection(settings, sink.on_round_trip)
         self._certificate = local_certificate()
         self._dtls: Any = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
         self._rtp: Transform = _no_keys

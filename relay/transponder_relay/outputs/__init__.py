@@ -1,0 +1,1 @@
+"""RTMP destinations: FLV bodies, the RTMP session, and one `Output` a destination."""

@@ -1,32 +1,20 @@
 """One TCP or TLS connection that publishes: the asyncio shell around `Publisher`."""
 
 import asyncio
-import errno
 import fcntl
-import os
 import socket
 import ssl
 import struct
 import termios
 from collections.abc import Callable, Iterable
-from functools import cache
-from pathlib import Path
 from typing import cast
 
-import aiohappyeyeballs
-
-from transponder_crd.control import OutputReason, RtmpTarget
+from transponder_crd.control import OutputReason
 from transponder_relay.outputs.failure import Failure
 from transponder_relay.outputs.publisher import Challenge, Phase, Publisher
-from transponder_relay.outputs.resolve import resolve
-from transponder_relay.outputs.settings import OutputSettings
 
-_MAX_SESSIONS = 3
-"""Adobe's authentication refuses two connections before it accepts one."""
 _BUFFER_BYTES = 64 * 1024
 """Above this the transport asks to pause, and tags wait in the backlog, where they can still be dropped."""
-_UNSENT_BYTES = 128 * 1024
-"""What the kernel may hold beyond what is in flight: a wedged peer is seen early, a long fat path is not slowed."""
 _TCP_INFO_ACKED = struct.Struct("120xQ")
 """`tcpi_bytes_acked` of `struct tcp_info` (linux/tcp.h, since 4.1)."""
 
@@ -36,7 +24,7 @@ def _nothing() -> None:
 
 
 class Connection(asyncio.Protocol):
-    """Made by `open_connection`, and then live."""
+    """Made by `opening.open_connection`, and then live."""
 
     def __init__(self, publisher: Publisher, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -139,119 +127,6 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End at once; harmless when it is over."""
         self.transport.abort()
-
-
-# ------------------------------------------------------------------------------------------------ opening
-
-
-async def open_connection(target: RtmpTarget, settings: OutputSettings) -> Connection:
-    """A live connection: the server has accepted publish. Raises Failure. May be cancelled at any time."""
-    progress = _Progress()
-    try:
-        async with asyncio.timeout(settings.open_timeout):
-            return await _open(target, settings, progress)
-    except TimeoutError:
-        text = f"the server did not answer {progress.phase} within {settings.open_timeout:g} s"
-        raise Failure(OutputReason.TIMEOUT, text) from None
-
-
-class _Progress:
-    """How far opening has come, for the text of a timeout."""
-
-    connection: Connection | None = None
-
-    @property
-    def phase(self) -> str:
-        return self.connection.phase if self.connection else "the TLS handshake"
-
-
-async def _open(target: RtmpTarget, settings: OutputSettings, progress: _Progress) -> Connection:
-    context = _tls_context(settings.ca_file) if target.tls else None
-    query = ""
-    for _ in range(_MAX_SESSIONS):
-        progress.connection = None
-        sock = await _connect(target, settings)
-        connection = await _wrap(sock, context, Publisher(target, query), target.host)
-        progress.connection = connection
-        try:
-            outcome = await connection.opened
-        except BaseException:
-            connection.abort()
-            raise
-        if outcome is None:
-            return connection
-        if isinstance(outcome, Failure):
-            raise outcome
-        query = outcome.query
-    raise Failure(OutputReason.AUTH_FAILED, "the server does not accept the user or the password")
-
-
-async def _connect(target: RtmpTarget, settings: OutputSettings) -> socket.socket:
-    """A TCP connection to the first address that answers (RFC 8305)."""
-    try:
-        async with asyncio.timeout(settings.resolve_timeout):
-            addresses = await resolve(target.host, target.port)
-    except TimeoutError:
-        raise _unreachable("the name server did not answer") from None
-    except OSError:
-        raise _unreachable("the host name does not resolve") from None
-    try:
-        async with asyncio.timeout(settings.connect_timeout):
-            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=0.25, interleave=1)
-    except TimeoutError:
-        raise _unreachable(f"no connection within {settings.connect_timeout:g} s") from None
-    except OSError as error:
-        raise _unreachable(_os_error_text(error)) from None
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    return sock
-
-
-async def _wrap(sock: socket.socket, context: ssl.SSLContext | None, publisher: Publisher, host: str) -> Connection:
-    """The socket as a connection, TLS included."""
-    loop = asyncio.get_running_loop()
-    try:
-        _, connection = await loop.create_connection(
-            lambda: Connection(publisher, sock), sock=sock, ssl=context, server_hostname=host if context else None
-        )
-    except BaseException as error:
-        sock.close()
-        if isinstance(error, ssl.SSLCertVerificationError):
-            text = f"the server's certificate is not valid: {error.verify_message}"
-            raise Failure(OutputReason.TLS_INVALID, text) from None
-        if isinstance(error, ssl.SSLError):
-            text = f"TLS failed: {(error.reason or 'unknown error').replace('_', ' ').lower()}"
-            raise Failure(OutputReason.TLS_INVALID, text) from None
-        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            text = "the server closed the connection during the TLS handshake"
-            raise Failure(OutputReason.CLOSED_BY_SERVER, text) from None
-        raise
-    return connection
-
-
-@cache
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies the certificate and the host name. One for all outputs: loading the authorities takes 30 ms."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError):
-            raise Failure(OutputReason.TLS_INVALID, "the file of extra authorities cannot be read as PEM") from None
-    return context
-
-
-def _unreachable(message: str) -> Failure:
-    return Failure(OutputReason.UNREACHABLE, message)
-
-
-def _os_error_text(error: OSError) -> str:
-    """In the system's words, without the addresses that the error's own text may hold."""
-    if error.errno == errno.ECONNREFUSED:
-        return "connection refused"
-    return (
-        f"no connection: {os.strerror(error.errno).lower()}" if error.errno else "no connection to any of its addresses"
-    )
 
 
 def _lost(exc: Exception | None, phase: Phase) -> Failure:

@@ -38,7 +38,7 @@ class Feed:
         self._first_sound: int | None = None
         self._video: VideoConfig | None = None
         self._audio = expected_audio
-        self._video_header_sent = False
+        self._video_header_sent = b""
         self._audio_header_sent = b""
         self._metadata_sent = b""
         self._video_time = 0
@@ -55,7 +55,7 @@ class Feed:
         message = _media(ChunkStream.VIDEO, MessageType.VIDEO, self._stream_id, time, tag.body)
         if tag.config is self._video:
             return message
-        self._video, self._video_header_sent = tag.config, False
+        self._video = tag.config
         return self._headers(time) + message
 
     def audio(self, tag: AudioTag) -> list[bytes]:
@@ -93,13 +93,11 @@ class Feed:
         if metadata != self._metadata_sent:
             self._metadata_sent = metadata
             buffers += _media(ChunkStream.METADATA, MessageType.DATA_AMF0, self._stream_id, time, metadata)
-        if self._video is not None and not self._video_header_sent:
-            self._video_header_sent = True
-            body = self._video.sequence_header
+        if self._video is not None and self._video.sequence_header != self._video_header_sent:
+            body = self._video_header_sent = self._video.sequence_header
             buffers += _media(ChunkStream.VIDEO, MessageType.VIDEO, self._stream_id, time, body)
         if self._audio.sequence_header != self._audio_header_sent:
-            self._audio_header_sent = self._audio.sequence_header
-            body = self._audio.sequence_header
+            body = self._audio_header_sent = self._audio.sequence_header
             buffers += _media(ChunkStream.AUDIO, MessageType.AUDIO, self._stream_id, time, body)
         return buffers
 

@@ -15,10 +15,11 @@ from transponder_crd.control import OutputReason, OutputState
 from transponder_relay.media import AudioConfig, AudioTag, VideoTag
 from transponder_relay.outputs.backlog import Backlog
 from transponder_relay.outputs.backoff import Backoff, made_progress
-from transponder_relay.outputs.connection import Connection, open_connection
+from transponder_relay.outputs.connection import Connection
 from transponder_relay.outputs.failure import Failure
 from transponder_relay.outputs.feed import Epoch, Feed
 from transponder_relay.outputs.liveness import Liveness
+from transponder_relay.outputs.opening import open_connection
 from transponder_relay.outputs.sender import Counters, Sender
 from transponder_relay.outputs.settings import OutputSettings
 
@@ -205,7 +206,7 @@ class Output:
         self._sender = Sender(connection, feed, self._new_backlog(), self._counters, self._events.want_keyframe)
         self._become(OutputState.LIVE)
         if self._midstream and not self._pending:
-            self._events.want_keyframe()
+            self._sender.ask_for_keyframe()
         while self._pending:
             self._sender.send(self._pending.pop())
 

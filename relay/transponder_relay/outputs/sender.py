@@ -39,6 +39,8 @@ class Sender:
         self._backlog = backlog
         self._counters = counters
         self._want_keyframe = want_keyframe
+        self._asked = False
+        """For a keyframe to begin with."""
         self._skipping = False
         """Pictures were dropped: those up to the next keyframe are dropped as well, and counted."""
         connection.on_writable = self._drain
@@ -46,6 +48,12 @@ class Sender:
     @property
     def queued_bytes(self) -> int:
         return self._backlog.bytes + self._connection.buffered()
+
+    def ask_for_keyframe(self) -> None:
+        """Once; the publisher's side asks again if none comes."""
+        if not self._asked:
+            self._asked = True
+            self._want_keyframe()
 
     def send(self, tag: Tag) -> None:
         """Never blocks, never raises."""
@@ -87,8 +95,9 @@ class Sender:
         counters = self._counters
         if not buffers:
             counters.dropped_frames += self._skipping
+            self.ask_for_keyframe()
             return
-        self._skipping = False
+        self._asked, self._skipping = True, False
         counters.video_frames += 1
         counters.bytes_sent += sum(map(len, buffers))
         self._connection.write(buffers)

@@ -1,14 +1,25 @@
 """A publisher end to end in one process: sender → UDP → session → whole pictures and sound on one clock."""
 
 import asyncio
+import re
+import socket
+import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from typing import Literal
 
 import pytest
+import uvloop
 from support.clip import Clip, avcc_nals, clip, slice_crc
 from support.whip_sender import SentPicture, WhipSender
 
 from transponder_relay.ingest.session import (
+    DTLS_ERROR,
+    ICE_TIMEOUT,
+    RTP_ACTIVITY,
+    STOPPED_BY_USER,
     IngestSettings,
     PublisherSession,
 )
@@ -79,9 +90,9 @@ async def test_every_picture_comes_bit_identical_in_order_and_at_once(media: Cli
             assert recorder.codecs == [("H264", "opus")]
             assert recorder.crcs() == beginnings(sender.sent, len(recorder.pictures))
             times = [t for _, t, _ in recorder.pictures]
-            assert all(b - a in (32, 33, 34, 35, 36) for a, b in zip(times, times[1:], strict=False)), times
+            assert all(b - a in (32, 33, 34, 35, 36) for a, b in pairwise(times)), times
             positions = [p for _, p in recorder.sound]
-            assert all(b - a == 960 for a, b in zip(positions, positions[1:], strict=False))
+            assert all(b - a == 960 for a, b in pairwise(positions))
             delays = sorted(r[2] - s.time for r, s in zip(recorder.pictures, sender.sent, strict=False))
             assert delays[len(delays) // 2] < 0.005
             unit = recorder.pictures[0][0]
@@ -95,14 +106,255 @@ async def test_every_picture_comes_bit_identical_in_order_and_at_once(media: Cli
             await session.close()
 
 
-async def test_flash_and_beep_meet_once_sender_reports_are_in(media: Clip) -> None:
+async def test_reports_put_the_picture_where_the_sound_is(media: Clip) -> None:
     async with WhipSender(media, reports="soon") as sender:
         session, recorder = await connect(sender)
         try:
-            await recorder.until(lambda: len(recorder.pictures) >= 60)
-            first_sound = recorder.sound[0]
-            base = first_sound[1] - 0  # the first packet is media time 0
-            for number in (30, 45, 59):
-                assert recorder.pictures[number][1] == pytest.approx(base / 48 + number * 1000 / 30, abs=2)
+            await recorder.until(lambda: len(recorder.pictures) >= 65)
+            start = recorder.sound[0][1] / 48  # its first packet is media time 0, and so is picture 0
+            for number in (30, 45, 60, 64):
+                assert recorder.pictures[number][1] == pytest.approx(start + number * 1000 / 30, abs=2)
+            assert session.statistics().skew_ms is not None
         finally:
             await session.close()
+
+
+@pytest.mark.parametrize("rtx", [True, False])
+async def test_loss_is_repaired(media: Clip, rtx: bool) -> None:
+    async with WhipSender(media, rtx=rtx, loss=0.05, nack_delay=0.02) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(sender.sent) >= 100 and len(recorder.pictures) >= 99)
+            assert_clean(recorder, sender)
+            statistics = session.statistics()
+            assert statistics.packets_lost > 0
+            assert statistics.packets_repaired > 0
+            assert statistics.video_frames_dropped <= 3
+            assert sender.counts.nacks < 3 * sender.counts.lost + 10
+        finally:
+            await session.close()
+
+
+def assert_clean(recorder: Recorder, sender: WhipSender) -> None:
+    """What came was sent, in that order; and nothing is missing inside a group of pictures that goes on."""
+    sent = iter(sender.sent)
+    came = []
+    for crc in recorder.crcs():  # the clip repeats after a jump, so a CRC alone does not tell which one it was
+        came.append(next((p for p in sent if p.crc == crc), None))
+        assert came[-1], "a picture that was not sent, or not in that order"
+    assert came[0].keyframe
+    for before, after in pairwise(came):
+        assert after.keyframe or after.number == before.number + 1, "a picture without its reference"
+
+
+def test_it_runs_on_uvloop(media: Clip) -> None:
+    """The loop that relays use; the other tests run on the loop of the standard library."""
+
+    async def publish() -> None:
+        async with WhipSender(media, loss=0.02) as sender:
+            session, recorder = await connect(sender)
+            await recorder.until(lambda: len(recorder.pictures) >= 15)
+            assert_clean(recorder, sender)
+            await session.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(publish())
+
+
+async def test_loss_beyond_repair_cuts_to_a_keyframe(media: Clip) -> None:
+    async with WhipSender(media, loss=0.03, nack_delay=1.5) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(sender.sent) >= 150)
+            assert_clean(recorder, sender)
+            assert sender.counts.plis >= 1
+            assert sender.counts.plis <= 2 * 150 / 30 + 2, "throttled"
+            assert session.statistics().video_frames_dropped > 0
+        finally:
+            await session.close()
+
+
+async def test_a_keyframe_on_request(media: Clip) -> None:
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(recorder.pictures) >= 10)
+            session.request_keyframe()
+            session.request_keyframe()
+            await recorder.until(lambda: any(u.keyframe for u, _, _ in recorder.pictures[1:]))
+            assert len(recorder.pictures) < 20
+            assert sender.counts.plis == 1
+            assert session.statistics().keyframe_requests == 1
+        finally:
+            await session.close()
+
+
+async def test_a_new_cap_is_told_to_the_sender(media: Clip) -> None:
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender)
+        try:
+            session.set_max_bitrate(1_000_000)
+            await recorder.until(lambda: sender.counts.rembs[-1:] == [999_996 + 4])
+        finally:
+            await session.close()
+
+
+@pytest.mark.parametrize(
+    ("setup", "candidates", "video", "audio"),
+    [
+        ("active", True, True, True),
+        ("passive", True, True, False),
+        ("actpass", False, False, True),
+    ],
+)
+async def test_every_kind_of_offer_connects(
+    setup: Literal["active", "passive", "actpass"], candidates: bool, video: bool, audio: bool, media: Clip
+) -> None:
+    async with WhipSender(media, setup=setup, candidates=candidates, video=video, audio=audio) as sender:
+        session, recorder = await connect(sender)
+        try:
+            assert recorder.codecs == [("H264" if video else None, "opus" if audio else None)]
+            await recorder.until(lambda: len(recorder.pictures) >= 3 * video and len(recorder.sound) >= 3 * audio)
+        finally:
+            await session.close()
+
+
+async def test_ports_come_from_the_range(media: Clip) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = IngestSettings(addresses=("127.0.0.1",), port_range=(port, port))
+    async with WhipSender(media) as sender:
+        session = PublisherSession(settings, Timeline(), Recorder())
+        second = PublisherSession(settings, Timeline(), Recorder())
+        try:
+            answer = await session.answer(await sender.offer())
+            assert f" 127.0.0.1 {port} typ host" in answer
+            with pytest.raises(OSError, match="no UDP socket"):
+                await second.answer(await sender.offer())
+        finally:
+            await second.close()
+            await session.close()
+
+
+async def test_all_local_addresses_are_offered_ipv4_first(media: Clip) -> None:
+    async with WhipSender(media) as sender:
+        session = PublisherSession(IngestSettings(), Timeline(), Recorder())
+        try:
+            answer = await session.answer(await sender.offer())
+            candidates = re.findall(r"candidate:\S+ 1 udp (\d+) (\S+) (\d+) typ host", answer.split("m=")[1])
+            addresses = [address for _, address, _ in candidates]
+            assert "127.0.0.1" in addresses
+            assert addresses == sorted(addresses, key=lambda a: ":" in a)
+            priorities = [int(priority) for priority, _, _ in candidates]
+            assert priorities == sorted(set(priorities), reverse=True)
+            await sender.accept(answer)
+        finally:
+            await session.close()
+
+
+async def test_the_outer_address_of_a_nat_is_offered(media: Clip) -> None:
+    """198.51.100.0/24 is for documentation: no machine has it, so it can only be the outside of a NAT."""
+    async with WhipSender(media) as sender:
+        recorder = Recorder()
+        session = PublisherSession(IngestSettings(addresses=("198.51.100.77",)), Timeline(), recorder)
+        try:
+            answer = await session.answer(await sender.offer())
+            assert set(re.findall(r"udp \d+ (\S+) \d+ typ", answer)) == {"198.51.100.77"}
+            await sender.accept(answer.replace("198.51.100.77", "127.0.0.1"))  # what the NAT does
+            await recorder.until(lambda: len(recorder.pictures) >= 2)
+        finally:
+            await session.close()
+
+
+@pytest.mark.parametrize("way", ["dtls", "bye"])
+async def test_a_publisher_that_leaves_in_order(media: Clip, way: str) -> None:
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(recorder.pictures) >= 2 and len(recorder.sound) >= 2)
+            await (sender.stop() if way == "dtls" else sender.say_goodbye())
+            await recorder.until(lambda: bool(recorder.ended), 3)
+            assert recorder.ended == [STOPPED_BY_USER]
+        finally:
+            await session.close()
+            await session.close()
+        assert recorder.ended == [STOPPED_BY_USER]
+
+
+async def test_a_publisher_that_vanishes(media: Clip) -> None:
+    settings = IngestSettings(addresses=("127.0.0.1",), inactivity_timeout=1.0)
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender, settings)
+        try:
+            await recorder.until(lambda: len(recorder.pictures) >= 2)
+            gone = time.monotonic()
+            await sender.vanish()
+            await recorder.until(lambda: bool(recorder.ended), 5)
+            assert recorder.ended == [RTP_ACTIVITY]
+            assert 0.9 <= time.monotonic() - gone <= 2.5
+        finally:
+            await session.close()
+
+
+async def test_a_publisher_that_never_comes(media: Clip) -> None:
+    recorder = Recorder()
+    session = PublisherSession(IngestSettings(addresses=("127.0.0.1",), connect_timeout=0.2), Timeline(), recorder)
+    sender = WhipSender(media)
+    await session.answer(await sender.offer())
+    await recorder.until(lambda: bool(recorder.ended), 3)
+    assert recorder.ended == [ICE_TIMEOUT]
+    await session.close()
+    await sender.vanish()
+
+
+async def test_a_certificate_other_than_the_offered_one_is_refused(media: Clip) -> None:
+    recorder = Recorder()
+    session = PublisherSession(LOOPBACK, Timeline(), recorder)
+    async with WhipSender(media) as sender:
+        offer = re.sub("sha-256 [0-9A-F:]+", "sha-256 " + ":".join(["00"] * 32), await sender.offer())
+        answer = await session.answer(offer)
+        with suppress(ConnectionError):
+            await sender.accept(answer)
+        await recorder.until(lambda: bool(recorder.ended), 3)
+        assert recorder.ended == [DTLS_ERROR]
+        assert recorder.codecs == []
+        await session.close()
+
+
+async def test_closing_tells_the_peer_and_frees_everything(media: Clip) -> None:
+    before = len(asyncio.all_tasks())
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender)
+        await recorder.until(lambda: len(recorder.pictures) >= 2)
+        began = time.monotonic()
+        await session.close()
+        assert time.monotonic() - began < 0.5
+        await sender.closed_by_peer(2)
+        count = len(recorder.pictures)
+        await sender.pause()
+        assert len(recorder.pictures) == count
+        assert recorder.ended == []
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_strangers_are_not_heard(media: Clip) -> None:
+    """RTP and DTLS from an address without an authenticated check, and broken STUN from anywhere, change nothing."""
+    async with WhipSender(media) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(recorder.pictures) >= 2)
+            port = int(re.findall(r" 127\.0\.0\.1 (\d+) typ host", sender.answer)[0])
+            received = session.statistics().packets_received
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                for data in (b"", b"\x80", b"\x80\x66" + bytes(40), b"\x15\xfe\xfd" + bytes(20), BROKEN_STUN):
+                    stranger.sendto(data, ("127.0.0.1", port))
+            count = len(recorder.pictures)
+            await recorder.until(lambda: len(recorder.pictures) >= count + 5)
+            assert recorder.ended == []
+            assert session.statistics().packets_received > received
+        finally:
+            await session.close()
+
+
+BROKEN_STUN = struct.pack("!HHI12sHHH2x", 1, 8, 0x2112A442, bytes(12), 0x0024, 2, 7)  # PRIORITY of two bytes
