@@ -11,12 +11,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
-from transponder_api import push, whep, whip
+from transponder_api import push, stream, whep, whip
 from transponder_api.errors import install_handlers
 from transponder_api.hosts import HostCheck, host_exists
 from transponder_api.middleware import BearerToken, BodyLimit, UnexpectedErrors
 from transponder_api.openapi import describe_app
 from transponder_api.players import Players
+from transponder_api.published import Published
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import BODY_LIMIT, BODY_TIMEOUT, ApiSettings
 from transponder_api.signalling import EXPOSED_HEADERS, AcceptPost
@@ -55,9 +56,11 @@ def create_app(
     )
     app.state.transponders = Transponders(store, settings, host_check)
     app.state.streams = Streams(store, relays, client, settings)
+    app.state.published = Published(app.state.streams)
     app.state.players = Players(relays, client, settings)
     install_handlers(app)
     app.include_router(push.router)
+    app.include_router(stream.router)
     app.include_router(whip.router)
     app.include_router(whep.router)
     app.add_api_route("/healthz", _healthz, operation_id="healthz", response_class=PlainTextResponse)

@@ -6,7 +6,7 @@ A name is a readable slug and a hash of the whole source, so that streams whose 
 
 import re
 from hashlib import sha256
-from uuid import UUID
+from uuid import NAMESPACE_URL, uuid5
 
 from transponder_crd.resource import GROUP, Stream
 
@@ -59,7 +59,7 @@ def stream_session_id(stream: Stream) -> str:
     """By which `mediaSessionId` a Stream is known to people: its publisher's own one, else one that tells nothing of
     the uid, which is all that is needed to end a WHIP session."""
     own = stream.metadata.annotations.get(ANNOTATION_MEDIA_SESSION_ID)
-    return own or str(UUID(bytes=sha256(f"session of {stream.uid}".encode()).digest()[:16], version=8))
+    return own or str(uuid5(NAMESPACE_URL, f"{GROUP}/session/{stream.uid}"))
 
 
 def _named(readable: str, identity: str) -> str:
