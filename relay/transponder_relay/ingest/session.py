@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 
 from transponder_crd.control import IngestStatistics
-from transponder_relay.ingest import rtcp
 from transponder_relay.ingest.answer import write_answer
 from transponder_relay.ingest.events import PublisherEvents as PublisherEvents
 from transponder_relay.ingest.feedback import Feedback
@@ -15,11 +14,12 @@ from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.keyframes import KeyframePolicy
 from transponder_relay.ingest.offer import Offer, parse_offer
 from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
-from transponder_relay.ingest.rtp import InvalidPacket, parse_rtp
 from transponder_relay.ingest.settings import IngestSettings as IngestSettings
 from transponder_relay.ingest.timeline import Kind, Timeline
-from transponder_relay.ingest.transport import DtlsError, MediaTransport
 from transponder_relay.media import AccessUnit, SoundPacket
+from transponder_relay.webrtc import rtcp
+from transponder_relay.webrtc.rtp import InvalidPacket, parse_rtp
+from transponder_relay.webrtc.transport import DtlsError, MediaTransport
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class PublisherSession:
         offer = parse_offer(offer_sdp)
         self._transport = MediaTransport(self._settings, self)
         local = await self._transport.gather()
-        self._feedback = Feedback(self._transport, offer.reduced_size)
+        self._feedback = Feedback(self._transport, offer.transport.reduced_size)
         self._prepare_receivers(offer)
-        self._transport.prepare(offer)
+        self._transport.prepare(offer.transport)
         self._connecting = asyncio.create_task(self._connect(offer, self._transport))
         return write_answer(offer, local, self._settings, secrets.randbits(62))
 
@@ -128,7 +128,7 @@ class PublisherSession:
     async def _connect(self, offer: Offer, transport: MediaTransport) -> None:
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                await transport.connect(offer)
+                await transport.connect(offer.transport)
         except TimeoutError:
             self._end(DTLS_ERROR if transport.nominated else ICE_TIMEOUT)
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 from typing import NamedTuple
 
-from transponder_relay.ingest.rtp import InvalidPacket
+from transponder_relay.webrtc.rtp import InvalidPacket
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201

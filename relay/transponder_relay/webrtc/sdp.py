@@ -1,17 +1,23 @@
-"""An SDP offer read line by line into its media sections (RFC 8866). Pure.
+"""An SDP offer read line by line into its media sections and their transport (RFC 8866, 8839, 8842, 9143). Pure.
 
-Only what a receiver needs is kept; everything else is passed over. `transponder_crd.offer` has checked bounds and shape
+Only what we need is kept; everything else is passed over. `transponder_crd.offer` has checked bounds and shape
 by then, but nothing here relies on that.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from transponder_crd.offer import InvalidOffer
 
+AUDIO_CLOCKS = {"opus": 48000, "PCMU": 8000, "PCMA": 8000}
+"""RTP clocks of the sound codecs that we take, Hz."""
+
 _STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000)}
+_HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 SENDING = frozenset({"sendrecv", "sendonly"})
-_DIRECTIONS = SENDING | {"recvonly", "inactive"}
+RECEIVING = frozenset({"sendrecv", "recvonly"})
+_DIRECTIONS = SENDING | RECEIVING | {"inactive"}
 
 
 @dataclass(slots=True)
@@ -106,3 +112,95 @@ def bundle_of(session: dict[str, str]) -> frozenset[str]:
     """The mids of the one transport (RFC 9143); empty without a BUNDLE group."""
     words = session.get("group", "").split()
     return frozenset(words[1:]) if words and words[0] == "BUNDLE" else frozenset()
+
+
+def on_one_transport(session: dict[str, str], sections: Sequence[MediaSection]) -> list[MediaSection]:
+    """Those that may be accepted: of the bundle, if there is one."""
+    usable = [s for s in sections if s.port or "bundle-only" in s.attributes]
+    bundle = bundle_of(session)
+    return [s for s in usable if s.mid in bundle] if bundle else usable
+
+
+# ------------------------------------------------------------------------------------------------- codecs
+
+
+def is_muxed(section: MediaSection, kind: str) -> bool:
+    """Whether it is SRTP of that kind with RTCP on the same port."""
+    attributes = section.attributes
+    muxed = "rtcp-mux" in attributes or "rtcp-mux-only" in attributes
+    return section.kind == kind and muxed and "SAVP" in section.protocol
+
+
+def find_audio(section: MediaSection, name: str) -> int | None:
+    """The first payload type of that sound codec, by its name in `AUDIO_CLOCKS`."""
+    for payload_type in section.payload_types:
+        encoding, rate = section.codecs.get(payload_type, ("", 0))
+        if encoding.lower() == name.lower() and rate == AUDIO_CLOCKS[name]:
+            return payload_type
+    return None
+
+
+def rtx_of(section: MediaSection, payload_type: int) -> int | None:
+    """The payload type of its retransmissions (RFC 4588 section 8.1)."""
+    for candidate in section.payload_types:
+        if section.codecs.get(candidate, ("",))[0].lower() == "rtx":
+            apt = section.parameters.get(candidate, {}).get("apt")
+            if apt == str(payload_type):
+                return candidate
+    return None
+
+
+# ------------------------------------------------------------------------------------------------- transport
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTransport:
+    """The peer's side of ICE and DTLS."""
+
+    ice_ufrag: str
+    ice_pwd: str = field(repr=False)
+    fingerprints: tuple[tuple[str, str], ...]
+    """Hash function and value."""
+    dtls_client: bool
+    """Whether we are the DTLS client: always, unless the offerer can only be the client itself."""
+    bundled: bool
+    reduced_size: bool
+    """RTCP need not be compound (RFC 5506)."""
+
+
+def offered_transport(sdp: str, session: dict[str, str], chosen: MediaSection) -> OfferedTransport:
+    """The transport of the chosen section. Raises InvalidOffer."""
+    return OfferedTransport(
+        ice_ufrag=_required("ice-ufrag", chosen, session),
+        ice_pwd=_required("ice-pwd", chosen, session),
+        fingerprints=_fingerprints(sdp),
+        dtls_client=_dtls_client(chosen, session),
+        bundled=bool(bundle_of(session)),
+        reduced_size="rtcp-rsize" in chosen.attributes,
+    )
+
+
+def _required(name: str, section: MediaSection, session: dict[str, str]) -> str:
+    value = section.attributes.get(name) or session.get(name)
+    if not value:
+        raise InvalidOffer(f"sdp.{name}", f"must be given (a={name})")
+    return value
+
+
+def _fingerprints(sdp: str) -> tuple[tuple[str, str], ...]:
+    """All of them, each once: under one transport they speak of one certificate."""
+    found: dict[tuple[str, str], None] = {}
+    for match in re.finditer(r"^a=fingerprint:(\S+) ([0-9A-Fa-f:]+)\s*$", sdp, re.MULTILINE):
+        if match[1].lower() in _HASHES:
+            found[match[1].lower(), match[2].upper()] = None
+    if not found:
+        raise InvalidOffer("sdp.fingerprint", "must be given (a=fingerprint) with sha-256, sha-384 or sha-512")
+    return tuple(found)
+
+
+def _dtls_client(section: MediaSection, session: dict[str, str]) -> bool:
+    """As client we can begin the moment ICE is done, instead of waiting for the peer (RFC 8842 section 5.3)."""
+    setup = section.attributes.get("setup") or session.get("setup") or "actpass"
+    if setup not in ("actpass", "active", "passive"):
+        raise InvalidOffer("sdp.setup", "must be actpass, active or passive")
+    return setup != "active"

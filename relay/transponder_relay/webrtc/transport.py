@@ -1,6 +1,6 @@
-"""ICE, DTLS and SRTP of one publisher, borrowed from aioice, aiortc and pylibsrtp.
+"""ICE, DTLS and SRTP of one peer, borrowed from aioice, aiortc and pylibsrtp.
 
-The only module that touches names of those libraries which they do not document; tests/relay/ingest/test_contract.py
+The only module that touches names of those libraries which they do not document; tests/relay/webrtc/test_contract.py
 pins each of them. What is changed, and why:
 
 * Datagrams are told apart by their first byte (RFC 7983) before aioice parses anything, and SRTP is decrypted right
@@ -28,10 +28,10 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
-from transponder_relay.ingest.answer import IceCandidate, LocalTransport
-from transponder_relay.ingest.offer import Offer
-from transponder_relay.ingest.rtp import is_rtcp
-from transponder_relay.ingest.settings import IngestSettings
+from transponder_relay.webrtc.answer import IceCandidate, LocalTransport
+from transponder_relay.webrtc.rtp import is_rtcp
+from transponder_relay.webrtc.sdp import OfferedTransport
+from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class _IceConnection(aioice.Connection):
 
     role = "controlled"
 
-    def __init__(self, settings: IngestSettings, on_round_trip: Callable[[float], None]) -> None:
+    def __init__(self, settings: TransportSettings, on_round_trip: Callable[[float], None]) -> None:
         super().__init__(ice_controlling=False)
         self._settings = settings
         self.on_round_trip = on_round_trip
@@ -241,9 +241,9 @@ def local_certificate() -> RTCCertificate:
 
 
 class MediaTransport:
-    """ICE, DTLS and SRTP of one publisher."""
+    """ICE, DTLS and SRTP of one peer."""
 
-    def __init__(self, settings: IngestSettings, sink: TransportSink) -> None:
+    def __init__(self, settings: TransportSettings, sink: TransportSink) -> None:
         self._sink = sink
         self._ice = _IceConnection(settings, sink.on_round_trip)
         self._certificate = local_certificate()
@@ -273,17 +273,17 @@ class MediaTransport:
             candidates=self._ice.offered,
         )
 
-    def prepare(self, offer: Offer) -> None:
+    def prepare(self, offered: OfferedTransport) -> None:
         """Answer checks from now on. Candidates of the offer are not needed: its checks tell the addresses."""
-        self._ice.remote_username = offer.ice_ufrag
-        self._ice.remote_password = offer.ice_pwd
-        self._dtls._set_role("client" if offer.dtls_client else "server")
+        self._ice.remote_username = offered.ice_ufrag
+        self._ice.remote_password = offered.ice_pwd
+        self._dtls._set_role("client" if offered.dtls_client else "server")
         self._connecting = asyncio.create_task(self._connect_ice())
 
-    async def connect(self, offer: Offer) -> None:
+    async def connect(self, offered: OfferedTransport) -> None:
         """Wait for a nominated pair, then shake hands. Raises DtlsError; waits for ever unless cancelled."""
         await self._ice.nominated.wait()
-        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offer.fingerprints]
+        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offered.fingerprints]
         await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
         if self._dtls.state != "connected":
             raise DtlsError("the DTLS handshake failed")

@@ -1,4 +1,4 @@
-"""The names of aioice, aiortc and pylibsrtp that ingest/transport.py uses and their makers do not document.
+"""The names of aioice, aiortc and pylibsrtp that webrtc/transport.py uses and their makers do not document.
 
 Each test drives the real class; one that fails after an upgrade names what has changed.
 """
@@ -13,8 +13,8 @@ from aioice import stun
 from aioice.ice import Candidate, CandidatePair, Connection, StunProtocol
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
-from transponder_relay.ingest import transport
-from transponder_relay.ingest.settings import IngestSettings
+from transponder_relay.webrtc import transport
+from transponder_relay.webrtc.settings import TransportSettings
 
 
 def arguments(function: object) -> list[str]:
@@ -47,7 +47,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
             called.append("check_complete")
             super().check_complete(pair)
 
-    local = Watched(IngestSettings(addresses=("127.0.0.1",)), trips.append)
+    local = Watched(TransportSettings(addresses=("127.0.0.1",)), trips.append)
     remote = aioice.Connection(ice_controlling=True)
     await local.gather_candidates()
     assert [c.host for c in local.local_candidates] == ["127.0.0.1"]
@@ -81,7 +81,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
 async def test_end_of_candidates_is_never_assumed() -> None:
     """Without it, connect() goes on waiting for checks from addresses that nobody told."""
     trips: list[float] = []
-    local = transport._IceConnection(IngestSettings(addresses=("127.0.0.1",)), trips.append)
+    local = transport._IceConnection(TransportSettings(addresses=("127.0.0.1",)), trips.append)
     await local.gather_candidates()
     local.remote_username, local.remote_password = "abcd", "p" * 22
     connecting = asyncio.create_task(local.connect())

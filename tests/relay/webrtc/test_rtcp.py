@@ -16,8 +16,8 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_relay.ingest import rtcp
-from transponder_relay.ingest.rtp import InvalidPacket
+from transponder_relay.webrtc import rtcp
+from transponder_relay.webrtc.rtp import InvalidPacket
 
 
 def test_sender_report_name_and_goodbye_are_read() -> None:
