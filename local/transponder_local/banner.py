@@ -9,6 +9,7 @@ def banner(settings: LocalSettings, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     lines = {
+        "page": f"{base}/",
         "REST": f"{base}/rest-api/push/",
         "WHIP": f"{base}/whip/<stream name>",
         "OpenAPI": f"{base}/openapi.json",
