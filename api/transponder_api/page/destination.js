@@ -63,7 +63,7 @@ export class Destination {
 
   #showActions({muted, soundEnabled, state}) {
     setText(this.slots.mute, muted ? 'Unmute' : 'Mute');
-    setText(this.slots['sound-button'], soundEnabled ? 'Stop sound file' : 'Play sound file');
+    setText(this.slots['sound-button'], soundEnabled ? 'Stop sound' : 'Play sound');
     for (const button of [this.slots.mute, this.slots['sound-button'], this.slots.terminate]) {
       button.disabled = state === 'Terminating';
     }

@@ -23,7 +23,7 @@ function showError(input, text) {
   node.className = 'field-error';
   node.id = `field-error-${++counter}`;
   node.textContent = text;
-  input.closest('.field').append(node);
+  (input.closest('.joined') ?? input.closest('.field > label') ?? input).after(node);
   input.dataset.hint ??= input.getAttribute('aria-describedby') ?? '';
   input.setAttribute('aria-invalid', 'true');
   describe(input, `${node.id} ${input.dataset.hint}`.trim());
