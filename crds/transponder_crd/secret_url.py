@@ -1,4 +1,4 @@
-"""Pure: a transponder whose URL is in a Secret of its own, as both objects are created."""
+"""A transponder whose URL is in a Secret of its own: both objects as they are created, and how the Secret is kept."""
 
 from collections.abc import Sequence
 
@@ -17,6 +17,7 @@ from transponder_crd.names import (
     transponder_object_name,
 )
 from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, Secret, SecretKeyRef, TransponderSpec
+from transponder_crd.store import AlreadyExists, NotFound, Store
 
 SECRET_KEY = "rtmpUrl"  # noqa: S105 (a key's name)
 
@@ -58,3 +59,27 @@ def url_secret(transponder: RtmpTransponder, url: SecretStr) -> Secret:
         owner_references=[transponder.owner_reference()],
     )
     return Secret(metadata=metadata, string_data={SECRET_KEY: url})
+
+
+async def keep_url(store: Store, owner: RtmpTransponder, url: SecretStr) -> None:
+    """Have the Secret that the transponder refers to. Raises StoreError."""
+    for _ in range(3):
+        try:
+            await store.create(url_secret(owner, url))
+            return
+        except AlreadyExists:
+            if await _is_kept(store, owner):
+                return
+    raise AlreadyExists(f"Secret {owner.name} belongs to another object")
+
+
+async def _is_kept(store: Store, owner: RtmpTransponder) -> bool:
+    """Is the Secret of that name this owner's? One left by an earlier owner is removed."""
+    try:
+        secret = await store.get(Secret, owner.name)
+        if any(reference.uid == owner.uid for reference in secret.metadata.owner_references):
+            return True
+        await store.delete(Secret, secret.name, secret.uid)
+    except NotFound:
+        pass
+    return False
