@@ -150,16 +150,24 @@ async def test_it_goes_with_its_stream_and_comes_with_the_next(bench: Bench) -> 
 async def test_it_waits_for_the_place_of_the_former_one(bench: Bench) -> None:
     """The stream is published again while the RTMP session of its last publication is still being closed."""
     await bench.publish()
+    await bench.settle()
     former = await bench.made()
-    await bench.store.delete(Stream, stream_object_name("demo"))  # nothing reconciles in between
-    assert (await bench.made()).deleting
+    port = bench.host.ports["demo"]
+    port.answers = False  # the session takes its time
+    await bench.store.delete(Stream, stream_object_name("demo"))
     metadata = ObjectMeta(name=stream_object_name("demo"))
     again = await bench.store.create(Stream(metadata=metadata, spec=StreamSpec(name="demo", source=StreamSource.WHIP)))
-    await bench.store.update_status(again.model_copy(update={"status": StreamStatus(phase=StreamPhase.PUBLISHING)}))
-    async with asyncio.timeout(10):
-        while (await bench.transponders() or [former])[0].uid == former.uid:
-            await bench.reconcile()
-            await asyncio.sleep(0.01)
+    await bench.settle()
+    port.say_publisher(id=again.uid, state=PublisherState.CONNECTED)
+    await bench.settle()
+    made = await bench.made()
+    assert (made.uid, made.deleting) == (former.uid, True)
+    again = await bench.store.get(Stream, again.name)
+    assert (again.status.phase, is_due(again)) == (StreamPhase.PUBLISHING, True)
+    assert port.report is not None
+    port.say(port.report.model_copy(update={"outputs": []}))
+    await bench.settle()
+    await bench.settle()
     made = await bench.made()
     assert not made.deleting
     assert [owner.uid for owner in made.metadata.owner_references] == [again.uid]
