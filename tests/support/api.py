@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
+from fastapi import FastAPI
 from support.product import Answer
 
 from transponder_api.app import create_app
@@ -144,6 +145,7 @@ class Api:
     directory: Directory
     sounds: Path
     session: aiohttp.ClientSession
+    app: FastAPI
     headers: dict[str, str] = field(default_factory=dict)
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
@@ -218,7 +220,7 @@ async def running_api(folder: Path, *, host_check: HostCheck = any_host, **setti
             writer = asyncio.create_task(statuses.run())
             try:
                 async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
-                    yield Api(base, store, statuses, relay, directory, sounds, session)
+                    yield Api(base, store, statuses, relay, directory, sounds, session, app)
             finally:
                 writer.cancel()  # one that has failed raises here
                 with suppress(asyncio.CancelledError):

@@ -128,7 +128,7 @@ class SendStreamEvent(Argument):
 
 
 class SendData(Argument):
-    operation_id: JsonValue
+    operation_id: str | int
 
 
 A = TypeVar("A", bound=Argument)
@@ -180,7 +180,7 @@ def available(media_session: str, *, yes: bool) -> str:
     return message("availableStream", answer if yes else answer | {"info": Info.NOT_FOUND})
 
 
-def data_status(operation: JsonValue, *, accepted: bool, info: str) -> str:
+def data_status(operation: str | int, *, accepted: bool, info: str) -> str:
     """The answer to sendData; any other status than these two throws in the SDK."""
     status = "ACCEPTED" if accepted else "FAILED"
     return message("DataStatusEvent", {"operationId": operation, "status": status, "info": info})

@@ -12,26 +12,22 @@ class Outbox:
         self._texts: deque[str] = deque()
         self._characters = 0
         self._there = asyncio.Event()
-        self.overflow = False
-        """More was to be sent than fits: some of it is lost, and the session is to be ended."""
+        self.overflow = asyncio.Event()
+        """Set when more was to be sent than fits: some of it is lost, and the session is to be ended."""
 
     def put(self, text: str) -> None:
         if self._characters + len(text) > MAX_CHARACTERS:
-            self.overflow = True
-        else:
-            self._texts.append(text)
-            self._characters += len(text)
+            self.overflow.set()
+            return
+        self._texts.append(text)
+        self._characters += len(text)
         self._there.set()
 
-    async def wait(self) -> None:
-        """Return when there is something to send, or too much."""
-        await self._there.wait()
-
-    def take(self) -> str | None:
-        """The next text; None if there is none."""
-        if not self._texts:
+    async def take(self) -> str:
+        """The next text, as soon as there is one."""
+        while not self._texts:
             self._there.clear()
-            return None
+            await self._there.wait()
         text = self._texts.popleft()
         self._characters -= len(text)
         return text

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ class Session:
 
     async def run(self) -> None:
         """Until one side ends it. Then its streams are over."""
-        parts = [asyncio.create_task(part) for part in (self._read(), self._write(), self._keep_alive())]
+        courses = (self._read(), self._write(), self._watch_outbox(), self._keep_alive())
+        parts = [asyncio.create_task(course) for course in courses]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -80,16 +82,13 @@ class Session:
             log.exception("%s failed", call.name[:32])
         return None
 
-    async def _write(self) -> Close | None:
-        while not self._outbox.overflow:
-            text = self._outbox.take()
-            if text is None:
-                await self._outbox.wait()
-                continue
-            try:
-                await self._websocket.send_text(text)
-            except WebSocketDisconnect:
-                return None
+    async def _write(self) -> None:
+        with suppress(WebSocketDisconnect):
+            while True:
+                await self._websocket.send_text(await self._outbox.take())
+
+    async def _watch_outbox(self) -> Close:
+        await self._outbox.overflow.wait()
         return Close(1008, "messages are not being read")
 
     async def _keep_alive(self) -> Close:
