@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from support.websdk import WebSdkClient, WebSdkServer, running_websdk
 
 from transponder_api.websdk.app import MAX_MESSAGE
@@ -15,10 +16,20 @@ from transponder_api.websdk.limits import Limits
 QUICK = Limits(connection=0.3, start=1, grace=0.2, send=0.5)
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[WebSdkServer]:
-    async with running_websdk(tmp_path, QUICK, keep_alive_interval=0.05, keep_alive_probes=3) as started:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebSdkServer]:
+    folder = tmp_path_factory.mktemp("api")
+    async with running_websdk(folder, QUICK, keep_alive_interval=0.05, keep_alive_probes=3) as started:
         yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(running: WebSdkServer) -> AsyncIterator[WebSdkServer]:
+    yield running
+    await running.api.reset()
 
 
 async def alive(client: WebSdkClient) -> bool:
