@@ -73,14 +73,14 @@ async def serving(app: Starlette, listener: socket.socket, tls: ssl.SSLContext |
 
 
 @asynccontextmanager
-async def serving_all(doors: Sequence[Door]) -> AsyncIterator[None]:
+async def serving_all(doors: Sequence[Door], around: Sequence[Starlette] = ()) -> AsyncIterator[None]:
     """Serve at all doors for the length of the block; they end at the same time, and their listeners are then closed.
 
-    The lifespan of each application is around that of all its doors, which is why uvicorn does not run it. Raises
-    RuntimeError if a server does not start, and what a lifespan raises.
+    The lifespan of each application is around that of all its doors, which is why uvicorn does not run it; those of
+    `around` are around all others. Raises RuntimeError if a server does not start, and what a lifespan raises.
     """
     async with AsyncExitStack() as stack:
-        for app in {id(door.app): door.app for door in doors}.values():
+        for app in {id(app): app for app in (*around, *(door.app for door in doors))}.values():
             await stack.enter_async_context(app.router.lifespan_context(app))
         servers = [_Server(_config(door)) for door in doors]
         tasks = [
