@@ -13,9 +13,10 @@ export function clearErrors(form) {
 /** errors: {name of an input: text}. True if there were any. */
 export function showErrors(form, errors) {
   clearErrors(form);
-  const found = Object.entries(errors).map(([name, text]) => showError(form.elements[name], text));
-  found[0]?.focus();
-  return found.length > 0;
+  for (const [name, text] of Object.entries(errors)) showError(form.elements[name], text);
+  const first = form.querySelector('[aria-invalid]');
+  first?.focus();
+  return first !== null;
 }
 
 function showError(input, text) {
@@ -27,7 +28,6 @@ function showError(input, text) {
   input.dataset.hint ??= input.getAttribute('aria-describedby') ?? '';
   input.setAttribute('aria-invalid', 'true');
   describe(input, `${node.id} ${input.dataset.hint}`.trim());
-  return input;
 }
 
 function describe(input, ids) {

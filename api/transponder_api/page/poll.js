@@ -1,7 +1,7 @@
 // Asks again and again while the page is seen.
 
 const INTERVAL = 1000;
-const SLOWEST = 8000;
+const SLOWEST = 4000;
 
 export class Poll {
   /** task(isCurrent) runs each second; after one that fails it is tried more and more slowly. */

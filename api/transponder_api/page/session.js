@@ -2,10 +2,12 @@
 
 const SDP = 'application/sdp';
 const CLOSE_LIMIT = 1500;
+const PATIENCE = 5000;  // a short gap heals by itself
 
 export class Session {
   #api;
   #location = null;
+  #timer = null;
 
   /** onState: 'connected', 'lost' (the network is gone), 'ended' (the other side has closed). */
   constructor(api, onState) {
@@ -29,6 +31,7 @@ export class Session {
   /** Closes both sides; the server is told first, or it would find the session gone. With `leaving`, the page ends now. */
   async close({leaving = false} = {}) {
     this.onState = () => {};
+    clearTimeout(this.#timer);
     const deleted = this.#delete(leaving);
     if (!leaving) await Promise.race([deleted, new Promise(resolve => setTimeout(resolve, CLOSE_LIMIT))]);
     this.connection.close();
@@ -46,22 +49,16 @@ export class Session {
 
   #changed() {
     const state = this.connection.connectionState;
+    clearTimeout(this.#timer);
     if (state === 'connected') this.onState('connected');
-    if (state === 'failed') this.onState(this.#closedByPeer ? 'ended' : 'lost');
+    if (state === 'failed') this.onState('lost');
+    if (state === 'disconnected') this.#timer = setTimeout(() => this.onState('lost'), PATIENCE);
   }
 
   /** A peer that closes in order says so by DTLS, long before ICE finds out. */
   #watchTransport() {
-    const transport = this.#transport;
+    const [{sender, receiver}] = this.connection.getTransceivers();
+    const transport = sender.transport ?? receiver.transport;
     transport?.addEventListener('statechange', () => transport.state === 'closed' && this.onState('ended'));
-  }
-
-  get #transport() {
-    const [transceiver] = this.connection.getTransceivers();
-    return transceiver?.sender.transport ?? transceiver?.receiver.transport;
-  }
-
-  get #closedByPeer() {
-    return this.#transport?.state === 'closed';
   }
 }

@@ -88,7 +88,7 @@ class StreamCard {
     const {slots} = this;
     slots.player.hidden = false;
     slots.preview.ariaExpanded = 'true';
-    setText(slots.preview, 'Close preview');
+    setText(slots.preview, 'Close');
     slots.preview.setAttribute('aria-label', `Close preview of ${this.name}`);
     this.#player = new Player(this.list.api, slots.video, (state, error) => this.#on(state, error));
     this.#player.start(this.name);
