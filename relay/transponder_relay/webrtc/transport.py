@@ -35,8 +35,10 @@ from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BUFFER = 1 << 20
-"""Bytes asked of the kernel for a socket: about 2 s of 4 Mbit/s."""
+SOCKET_BUFFER = 1 << 20
+"""Bytes asked of the kernel for each direction of a socket: about 2 s of 4 Mbit/s."""
+SEND_LIMIT = 1 << 18
+"""Bytes that may wait for a socket which takes no more; what comes then is lost, as it would be on the way."""
 CERTIFICATE_AGE = timedelta(days=7)
 CLOSE_TIMEOUT = 2.0
 
@@ -181,8 +183,11 @@ class _IceConnection(aioice.Connection):
     def send_now(self, data: bytes) -> None:
         """Send to the nominated pair; nowhere if there is none."""
         pair = self._nominated.get(1)
-        if pair is not None and not pair.protocol.transport.is_closing():
-            pair.protocol.transport.sendto(data, pair.remote_addr)
+        if pair is None:
+            return
+        transport: Any = pair.protocol.transport  # asyncio's and uvloop's both tell what waits; their type does not
+        if not transport.is_closing() and transport.get_write_buffer_size() <= SEND_LIMIT:
+            transport.sendto(data, pair.remote_addr)
 
     def interrupt(self) -> None:
         """Let whoever waits for DTLS data see the end."""
@@ -191,7 +196,8 @@ class _IceConnection(aioice.Connection):
     async def _open(self, address: str, component: int, preference: int) -> None:
         protocol = await self._bind(address)
         sock = protocol.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         port = protocol.transport.get_extra_info("sockname")[1]
         foundation = candidate_foundation("host", "udp", address)
         priority = candidate_priority(component, "host", preference)
@@ -250,7 +256,8 @@ class MediaTransport:
         self._dtls: Any = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
         self._rtp: Transform = _no_keys
         self._rtcp: Transform = _no_keys
-        self._protect: Transform | None = None
+        self._protect_rtp: Transform | None = None
+        self._protect_rtcp: Transform | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
@@ -289,15 +296,22 @@ class MediaTransport:
             raise DtlsError("the DTLS handshake failed")
         self._rtp = self._dtls._rx_srtp.unprotect
         self._rtcp = self._dtls._rx_srtp.unprotect_rtcp
-        self._protect = self._dtls._tx_srtp.protect_rtcp
+        self._protect_rtp = self._dtls._tx_srtp.protect
+        self._protect_rtcp = self._dtls._tx_srtp.protect_rtcp
         self._ice.on_srtp = self._on_srtp
         self._dtls.on("statechange", self._on_dtls_state)
         self._watch = asyncio.create_task(self._watch_consent())
 
+    def send_rtp(self, data: bytes) -> None:
+        """As `send_rtcp`, for an RTP packet, also one that was sent before; one of more than 1500 bytes is lost."""
+        if self._protect_rtp is not None and not self._closed:
+            with suppress(pylibsrtp.Error, ValueError):  # whatever it is, it must not stop who fed us
+                self._ice.send_now(self._protect_rtp(data))
+
     def send_rtcp(self, data: bytes) -> None:
         """Send a plain RTCP datagram; dropped before the handshake and after the end."""
-        if self._protect is not None and not self._closed:
-            self._ice.send_now(self._protect(data))
+        if self._protect_rtcp is not None and not self._closed:
+            self._ice.send_now(self._protect_rtcp(data))
 
     async def close(self) -> None:
         """close_notify, then the sockets; idempotent, done within `CLOSE_TIMEOUT`."""
