@@ -19,7 +19,7 @@ def _or_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "off"} else value
 
 
-ListenPort = Annotated[int | None, BeforeValidator(_or_off), Field(ge=0, le=65535)]
+ListenPort = Annotated[Annotated[int, Field(ge=0, le=65535)] | None, BeforeValidator(_or_off)]
 """A TCP port to listen on: 0 takes a free one; None, `off` or an empty text: do not listen."""
 
 

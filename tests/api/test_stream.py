@@ -1,4 +1,4 @@
-"""`/rest-api/stream/*` (wcs-compat 3.3): find, find_all, terminate."""
+"""`/rest-api/stream/*`: find, find_all, terminate."""
 
 import asyncio
 from typing import Any

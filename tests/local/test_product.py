@@ -27,7 +27,8 @@ KEY = "rtmp://127.0.0.1:1/app/s3cr3tstreamkey0"
 
 
 def command(folder: Path, *options: str) -> Sequence[str]:
-    return [sys.executable, "-m", "transponder_local", "local", "--data", str(folder / "data"), "--ws-port", "0", *options]
+    program = [sys.executable, "-m", "transponder_local", "local"]
+    return [*program, "--data", str(folder / "data"), "--ws-port", "0", *options]
 
 
 @asynccontextmanager

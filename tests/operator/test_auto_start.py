@@ -1,4 +1,4 @@
-"""Automatic transponders (wcs-compat 4.1: rtmp_push_auto_start, rtmp_push_auto_start_url) on a real store."""
+"""Automatic transponders (rtmp_push_auto_start, rtmp_push_auto_start_url) on a real store."""
 
 import asyncio
 from collections.abc import AsyncIterator
