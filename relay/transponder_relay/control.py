@@ -74,8 +74,8 @@ async def get_observed(request: web.Request) -> web.StreamResponse:
     """One report at once, one on each transition, one at least every HEARTBEAT_SECONDS."""
     relay = request.app[RELAY]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
-    with contextlib.suppress(ConnectionResetError):  # who followed is gone
+    with contextlib.suppress(ConnectionResetError):  # who followed is gone, be it before the first report
+        await response.prepare(request)
         while True:
             # taken before the report is made: what changes while it is being written is not missed
             change = relay.next_change()
