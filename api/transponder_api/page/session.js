@@ -59,6 +59,10 @@ export class Session {
   #watchTransport() {
     const [{sender, receiver}] = this.connection.getTransceivers();
     const transport = sender.transport ?? receiver.transport;
-    transport?.addEventListener('statechange', () => transport.state === 'closed' && this.onState('ended'));
+    transport?.addEventListener('statechange', () => {
+      if (transport.state !== 'closed') return;
+      this.#location = null;  // nothing is left there to delete
+      this.onState('ended');
+    });
   }
 }
