@@ -22,21 +22,9 @@ IDS = ("id-1", "id-2")
 NAMES = ("one", "two")
 FINAL = {"FAILED", "UNPUBLISHED", "STOPPED"}
 CALLS = [
-    "connection",
-    "pong",
-    "ping",
-    "publishStream",
-    "unPublishStream",
-    "playStream",
-    "stopStream",
-    "availableStream",
-    "sendStreamEvent",
-    "sendData",
-    "pushLogs",
-    "snapshot",
-    "sessionDebug",
-    "getUserData",
-    "notifyStreamStatusEvent",
+    *("connection", "pong", "ping", "publishStream", "unPublishStream", "playStream", "stopStream"),
+    *("availableStream", "sendStreamEvent", "sendData", "pushLogs", "snapshot", "sessionDebug"),
+    *("getUserData", "notifyStreamStatusEvent"),
 ]
 
 
