@@ -59,6 +59,8 @@ class ApiSettings(BaseSettings):
     """Web origins that may call from a browser: `*`, a list with spaces between, or empty for none."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """If given, REST and WHIP want it as `Authorization: Bearer <token>`."""
+    startup_needs_stream: bool = False
+    """Refuse startup for a stream that is not being published with 404, instead of waiting for its publisher."""
     fail_stream_on_rtmp_error: bool = False
     """Fail a publication whose own `rtmpUrl` (WebSDK) cannot be reached for good, with `Failed by RTMP writer error`."""
     defaults: Defaults = Defaults()

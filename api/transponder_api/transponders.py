@@ -16,7 +16,8 @@ from transponder_crd import store as crd
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
 from transponder_crd.meta import OwnerReference
-from transponder_crd.resource import RtmpTransponder, Sound, TransponderSpec
+from transponder_crd.names import stream_object_name
+from transponder_crd.resource import RtmpTransponder, Sound, Stream, StreamPhase, TransponderSpec
 from transponder_crd.secret_url import new_transponder
 from transponder_crd.waiting import wait_for
 
@@ -41,6 +42,7 @@ class Transponders:
         destination = _parse(request.rtmp_url)
         if request.options is not None and request.options.action == "sound_on":
             self._check_sound("options.soundFile", request.options.sound_file or "")
+        await self._check_published(request.stream_name)
         await self._check_free(request)
         if not await self._host_exists(destination.host, self.settings.resolve_timeout):
             raise BadRequest("rtmpUrl", "its host does not exist")
@@ -112,6 +114,16 @@ class Transponders:
             await wait_for(self.store, RtmpTransponder, transponder.name, accept, self.settings.effect_timeout)
         except TimeoutError:
             self._log(transponder, "this is not in effect yet")
+
+    async def _check_published(self, stream_name: str) -> None:
+        if not self.settings.startup_needs_stream:
+            return
+        try:
+            stream = await self.store.get(Stream, stream_object_name(stream_name))
+        except crd.NotFound:
+            stream = None
+        if stream is None or stream.deleting or stream.status.phase != StreamPhase.PUBLISHING:
+            raise NotFound("streamName", "no stream of this name is being published")
 
     async def _check_free(self, request: shapes.Startup) -> None:
         """One made without REST, under a name of its own, counts too."""

@@ -1,10 +1,11 @@
 """`/rest-api/stream/*`: find, find_all, terminate."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.api import Api
+from support.api import Api, running_api
 from support.product import Answer
 
 from transponder_crd.meta import ObjectMeta
@@ -155,3 +156,15 @@ async def test_terminate_404(api: Api) -> None:
     for body in ({"mediaSessionId": "x"}, {"name": "shop", "status": "PENDING"}, {"mediaSessionIds": ["x"]}):
         assert (await call(api, "terminate", body)).status == 404
     assert len((await api.stored())[1]) == 1
+
+
+async def test_startup_may_ask_for_a_published_stream(tmp_path: Path) -> None:
+    """Unknown source stream at startup, the other reading: 404 (TRANSPONDER_STARTUP_NEEDS_STREAM)."""
+    async with running_api(tmp_path, startup_needs_stream=True) as api:
+        body = {"streamName": "shop", "rtmpUrl": "rtmp://127.0.0.1/live"}
+        answer = await api.push("startup", body)
+        assert (answer.status, answer.body["message"]) == (404, "streamName: no stream of this name is being published")
+        stream = await published(api, "shop", status=StreamStatus(phase=StreamPhase.CONNECTING))
+        assert (await api.push("startup", body)).status == 404
+        await api.store.update_status(stream.model_copy(update={"status": PUBLISHING}))
+        assert (await api.push("startup", body)).status == 200
