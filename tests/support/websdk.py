@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,6 +20,9 @@ from transponder_crd.waiting import wait_for
 
 OFFER = write_offer(SenderTransport("ufrg", "p" * 22, ":".join(["AB"] * 32), "actpass", []), "cname", 1, 2, 3)
 """Chromium's, without candidates: the SDK sends none."""
+
+
+PLAY_OFFER = OFFER.replace("sendonly", "recvonly")
 
 
 class Received(NamedTuple):
@@ -133,6 +136,11 @@ class WebSdkServer:
     async def gone(self, name: str, timeout: float = 3) -> None:
         """Return when no stream of that name is left."""
         await wait_for(self.api.store, Stream, stream_object_name(name), lambda now: now is None, timeout)
+
+    async def until(self, condition: Callable[[], bool], timeout: float = 3) -> None:
+        async with asyncio.timeout(timeout):
+            while not condition():  # noqa: ASYNC110 - what a stand-in was told signals nothing
+                await asyncio.sleep(0.01)
 
     async def publishing(self, client: WebSdkClient, media_session: str, name: str, **more: Any) -> None:
         """Publish up to PUBLISHING."""
