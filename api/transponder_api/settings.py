@@ -62,7 +62,7 @@ class ApiSettings(BaseSettings):
     startup_needs_stream: bool = False
     """Refuse startup for a stream that is not being published with 404, instead of waiting for its publisher."""
     fail_stream_on_rtmp_error: bool = False
-    """Fail a publication whose own `rtmpUrl` (WebSDK) cannot be reached for good, with `Failed by RTMP writer error`."""
+    """Fail a publication whose own `rtmpUrl` (WebSDK) cannot be reached for good (`Failed by RTMP writer error`)."""
     defaults: Defaults = Defaults()
     """What transponders get that do not say otherwise."""
     resolve_timeout: PositiveFloat = 2.0
