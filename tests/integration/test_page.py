@@ -253,7 +253,7 @@ async def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
             await web.shows(web.page.locator("header"), "Connected")
             web.expect_answer("net::ERR_CONNECTION_REFUSED", "/find_all")
             await product.stop()
-            await web.shows(web.page.locator("header"), "Server does not answer")
+            await web.shows(web.page.locator("header"), "No connection")
             product = await start_product(tmp_path, port=port)
             await web.shows(web.page.locator("header"), "Connected")
         await product.stop()
@@ -266,7 +266,7 @@ async def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
     async with running_api(tmp_path, token="page-token") as api, open_page(api.base) as web:
         web.expect_answer(401, "/find_all")
         dialog = web.page.get_by_role("dialog", name="Access token needed")
-        await web.shows(web.page.locator("header"), "Token needed")
+        await web.shows(web.page.locator("header"), "Locked")
         await dialog.get_by_label("Access token").fill("wrong")
         await dialog.get_by_role("button", name="Continue").click()
         await web.shows(dialog, "The server does not take this token.")

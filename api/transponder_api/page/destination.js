@@ -34,6 +34,7 @@ export class Destination {
     if (before && before.state !== transponder.state) announce(`${transponder.rtmpUrl}: ${state.label}.`);
     setText(slots.url, transponder.rtmpUrl || 'Unknown URL');
     setText(slots['sent-as'], transponder.streamName);
+    slots['sent-as'].title = transponder.streamName;
     setText(slots.size, size(transponder.width, transponder.height));
     setText(slots.sound, soundText(transponder));
     setText(slots.reconnects, String(transponder.reconnects ?? 0));

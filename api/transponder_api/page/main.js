@@ -9,8 +9,8 @@ import {StreamList} from './streams.js';
 import {TokenDialog} from './token_dialog.js';
 
 const CONNECTED = {label: 'Connected', tone: 'ok'};
-const UNREACHABLE = {label: 'Server does not answer', tone: 'bad'};
-const LOCKED = {label: 'Token needed', tone: 'warn'};
+const UNREACHABLE = {label: 'No connection', tone: 'bad'};
+const LOCKED = {label: 'Locked', tone: 'warn'};
 
 const serverState = byId('server-state');
 let first = true;

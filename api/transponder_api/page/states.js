@@ -32,12 +32,14 @@ const REASONS = {
   ProtocolError: 'What the server sends is not RTMP.',
 };
 
-/** {text, detail} of a transponder's lastError (`Reason: detail`), or null. */
+const TROUBLED = new Set(['Connecting', 'Reconnecting', 'Failed']);
+
+/** {text, detail, past} of a transponder's lastError (`Reason: detail`), or null. */
 export function problem({lastError, state}) {
   if (!lastError) return null;
   const [, reason, detail] = /^(\w+)(?:: (.*))?$/s.exec(lastError) ?? [null, null, lastError];
   const text = REASONS[reason];
-  if (state === 'Live') return {text: `Earlier: ${text ?? lastError}`, detail: '', past: true};
+  if (!TROUBLED.has(state)) return {text: `Earlier: ${text ?? lastError}`, detail: '', past: true};
   return text ? {text, detail: detail ?? '', past: false} : {text: lastError, detail: '', past: false};
 }
 

@@ -57,6 +57,8 @@ class StreamCard {
   #destinations = new Map();
   #player = null;
   #timer = null;
+  #published = false;
+  #ended = false;
 
   constructor(list, name) {
     Object.assign(this, {list, name});
@@ -72,6 +74,8 @@ class StreamCard {
 
   update({published, stream, transponders}) {
     const {slots, list} = this;
+    if (published && !this.#published && this.#ended) this.#player?.start(this.name);  // its publisher has come back
+    this.#published = published;
     setState(slots.state, published ? {label: 'Published', tone: 'ok'} : {label: 'Not published', tone: 'off'});
     setText(slots.detail, stream ? streamText(stream) : '');
     slots.preview.hidden = !published && slots.player.hidden;
@@ -109,6 +113,7 @@ class StreamCard {
 
   #on(state, error) {
     const {slots} = this;
+    this.#ended = state === 'ended';
     slots.note.hidden = state === 'playing';
     slots.video.hidden = state === 'ended';
     slots.figures.hidden = state === 'ended';
