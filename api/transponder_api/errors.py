@@ -6,13 +6,14 @@
             Unauthorized          401
             NotFound              404
             MethodNotAllowed      405
-            NotAcceptable         406
             RequestTimeout        408
             Conflict              409
+            PreconditionFailed    412
             BodyTooLarge          413
             UnsupportedMediaType  415
+            Unprocessable         422
+            PreconditionRequired  428
         InternalError             500
-        NotImplementedHere        501
         Unavailable               503, with Retry-After
 
 The body is the JSON that Flashphoner WCS answers, with two members more: `field` and `rule`.
@@ -65,10 +66,6 @@ class NotFound(InputError):
     status = HTTPStatus.NOT_FOUND
 
 
-class NotAcceptable(InputError):
-    status = HTTPStatus.NOT_ACCEPTABLE
-
-
 class MethodNotAllowed(InputError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -84,6 +81,10 @@ class Conflict(InputError):
     status = HTTPStatus.CONFLICT
 
 
+class PreconditionFailed(InputError):
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class BodyTooLarge(InputError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
@@ -92,12 +93,16 @@ class UnsupportedMediaType(InputError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
+class Unprocessable(InputError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class PreconditionRequired(InputError):
+    status = HTTPStatus.PRECONDITION_REQUIRED
+
+
 class InternalError(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-class NotImplementedHere(ApiError):
-    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class Unavailable(ApiError):

@@ -11,12 +11,17 @@ from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, ParameterSets, SoundPacket, VideoTag
 from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.output import Output, OutputSettings
+from transponder_relay.playback.players import Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.soundtrack import Soundtrack
 from transponder_relay.still import StillPicture
+from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
+
+PUBLISHER_STOPPED = "Stopped by publisher stop"
+"""WCS `info` of players whose publisher is gone."""
 
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
@@ -28,6 +33,10 @@ STILL_INTERVAL_MS = 1000
 """Between two stills while there is no publisher: players take a stream without pictures for broken."""
 
 
+class NothingPublished(Exception):
+    """There is nothing to play."""
+
+
 class Relay:
     """The events of ingest, sound and outputs meet here; all of it runs in one event loop."""
 
@@ -36,6 +45,7 @@ class Relay:
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
         self._tagger = VideoTagger()
+        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe)
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
         """Of the publishers before this one."""
@@ -115,6 +125,14 @@ class Relay:
             raise InvalidOffer("publisherId", "must be the publisher that this relay waits for")
         return await self._publisher.answer(offer.sdp)
 
+    async def play(self, offer: control.PlayOffer) -> str:
+        """The SDP answer to a player. Raises NothingPublished, InvalidOffer, TooManyPlayers; OSError when no media
+        port is free."""
+        media = self._publisher.playable() if self._publisher else None
+        if media is None:
+            raise NothingPublished
+        return await self.players.answer(offer, media)
+
     # ------------------------------------------------------------------------------------------ reports
 
     def report(self) -> control.RelayReport:
@@ -172,15 +190,20 @@ class Relay:
             self._keyframe, self._still = (tag, unit.parameter_sets), None
         for output in self._targets:
             output.video(tag)
+        if self.players.connected:
+            self.players.video(unit, time_ms)
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
         self._soundtrack.live(packet, position)
+        if self.players.connected:
+            self.players.sound(packet, position)
 
     def _publisher_gone(self) -> None:
         for output in self._targets:
             output.publisher_gone()
         if self._keyframe and self._still is None:
             self._still = StillPicture(*self._keyframe)
+        self.players.end_all(PUBLISHER_STOPPED)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
         self._stop_idle_clock()
@@ -240,6 +263,11 @@ class Relay:
         task.add_done_callback(self._endings.discard)
 
     async def close(self) -> None:
-        """End all in order: the RTMP sessions, then the publisher's. Bounded by the parts' own limits."""
+        """End all in order: the RTMP sessions, the players, the publisher's. Bounded by the parts' own limits."""
         self.apply(control.DesiredRelay(stream_name=self._settings.stream_name))
-        await asyncio.gather(*self._endings, return_exceptions=True)
+        self.players.end_all(PUBLISHER_STOPPED)
+        await asyncio.gather(*self._endings, self.players.close(), return_exceptions=True)
+
+
+def _transport_settings(settings: RelaySettings) -> TransportSettings:
+    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=settings.media_port_range)

@@ -46,6 +46,7 @@ async def test_startup_answers_the_transponder_object(api: Api) -> None:
         "state": "Pending",
         "lastError": None,
         "reconnects": 0,
+        "publishedName": "name",
     }
 
 

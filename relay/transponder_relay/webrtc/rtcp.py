@@ -1,7 +1,7 @@
-"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what a receiver reads and writes. Pure.
+"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what we read and write. Pure.
 
 A datagram is one or more packets after each other; build one by joining the parts made here. The first part must be a
-receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
+sender or receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 from typing import NamedTuple
 
-from transponder_relay.ingest.rtp import InvalidPacket
+from transponder_relay.webrtc.rtp import InvalidPacket
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
@@ -20,12 +20,18 @@ PAYLOAD_FEEDBACK = 206
 
 GENERIC_NACK = 1
 PICTURE_LOSS_INDICATION = 1
+FULL_INTRA_REQUEST = 4
 APPLICATION_LAYER = 15
 
 _CNAME = 1
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IIII").unpack_from
 _WORD = Struct("!I").unpack_from
+_BLOCKS = Struct("!IIIIII").iter_unpack
+_PAIRS = Struct("!HH").iter_unpack
+
+NTP_EPOCH = 2208988800
+"""Seconds from 1900, where NTP begins, to 1970."""
 
 
 class SenderReport(NamedTuple):
@@ -58,7 +64,52 @@ class SourceName(NamedTuple):
     name: bytes
 
 
-RtcpItem = SenderReport | Goodbye | SourceName
+class PacketRequest(NamedTuple):
+    """Generic NACK (RFC 4585 section 6.2.1)."""
+
+    ssrc: int
+    """Of the media."""
+    sequences: tuple[int, ...]
+    """16 bits each, as on the wire."""
+
+
+class KeyframeRequest(NamedTuple):
+    """PLI (RFC 4585 section 6.3.1) or FIR (RFC 5104 section 4.3.1)."""
+
+    ssrcs: tuple[int, ...]
+    """Of the media."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBlock:
+    """RFC 3550 section 6.4.1, in the units of the wire."""
+
+    ssrc: int
+    fraction_lost: int
+    """Share of packets lost since the last report, of 256."""
+    packets_lost: int
+    highest_sequence: int
+    """Extended."""
+    jitter: int
+    """RTP clock units."""
+    last_sender_report: int
+    delay_since_sender_report: int
+    """1/65536 s."""
+
+    def __bytes__(self) -> bytes:
+        lost = max(-0x800000, min(self.packets_lost, 0x7FFFFF)) & 0xFFFFFF
+        return pack(
+            "!IIIIII",
+            self.ssrc,
+            self.fraction_lost << 24 | lost,
+            self.highest_sequence & 0xFFFFFFFF,
+            self.jitter & 0xFFFFFFFF,
+            self.last_sender_report,
+            min(self.delay_since_sender_report, 0xFFFFFFFF),
+        )
+
+
+RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest | ReportBlock
 
 
 def parse_rtcp(data: bytes) -> list[RtcpItem]:
@@ -70,12 +121,17 @@ def parse_rtcp(data: bytes) -> list[RtcpItem]:
                 raise InvalidPacket("RTCP: sender report is cut off")
             ssrc, high, low, rtp_time = _SENDER_INFO(body)
             items.append(SenderReport(ssrc, high << 32 | low, rtp_time))
+            items.extend(_report_blocks(body[24:], count))
+        elif kind == RECEIVER_REPORT:
+            items.extend(_report_blocks(body[4:], count))
         elif kind == GOODBYE:
             if len(body) < 4 * count:
                 raise InvalidPacket("RTCP: BYE is cut off")
             items.append(Goodbye(tuple(_WORD(body, 4 * i)[0] for i in range(count))))
         elif kind == SOURCE_DESCRIPTION:
             items.extend(_source_names(body, count))
+        elif kind in (TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK):
+            items.extend(_feedback(kind, count, body))
     return items
 
 
@@ -109,37 +165,41 @@ def _source_names(body: bytes, chunks: int) -> Iterator[SourceName]:
         position += 4 - position % 4  # at least one zero ends the chunk
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
-    """RFC 3550 section 6.4.1, in the units of the wire."""
+def _report_blocks(body: bytes, count: int) -> Iterator[ReportBlock]:
+    if len(body) < 24 * count:
+        raise InvalidPacket("RTCP: report block is cut off")
+    for ssrc, lost, highest, jitter, last, delay in _BLOCKS(body[: 24 * count]):
+        total = (lost & 0xFFFFFF ^ 0x800000) - 0x800000
+        yield ReportBlock(ssrc, lost >> 24, total, highest, jitter, last, delay)
 
-    ssrc: int
-    fraction_lost: int
-    """Share of packets lost since the last report, of 256."""
-    packets_lost: int
-    highest_sequence: int
-    """Extended."""
-    jitter: int
-    """RTP clock units."""
-    last_sender_report: int
-    delay_since_sender_report: int
-    """1/65536 s."""
 
-    def __bytes__(self) -> bytes:
-        lost = max(-0x800000, min(self.packets_lost, 0x7FFFFF)) & 0xFFFFFF
-        return pack(
-            "!IIIIII",
-            self.ssrc,
-            self.fraction_lost << 24 | lost,
-            self.highest_sequence & 0xFFFFFFFF,
-            self.jitter & 0xFFFFFFFF,
-            self.last_sender_report,
-            min(self.delay_since_sender_report, 0xFFFFFFFF),
-        )
+def _feedback(kind: int, form: int, body: bytes) -> Iterator[PacketRequest | KeyframeRequest]:
+    if len(body) < 8:
+        raise InvalidPacket("RTCP: feedback is cut off")
+    ssrc = _WORD(body, 4)[0]
+    if (kind, form) == (TRANSPORT_FEEDBACK, GENERIC_NACK):
+        yield PacketRequest(ssrc, tuple(s for first, mask in _PAIRS(body[8:]) for s in _asked(first, mask)))
+    elif (kind, form) == (PAYLOAD_FEEDBACK, PICTURE_LOSS_INDICATION):
+        yield KeyframeRequest((ssrc,))
+    elif (kind, form) == (PAYLOAD_FEEDBACK, FULL_INTRA_REQUEST):
+        yield KeyframeRequest(tuple(_WORD(body, at)[0] for at in range(8, len(body) - 7, 8)))
+
+
+def _asked(first: int, mask: int) -> Iterator[int]:
+    yield first
+    yield from ((first + 1 + bit) & 0xFFFF for bit in range(16) if mask >> bit & 1)
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:
     return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body
+
+
+def sender_report(ssrc: int, seconds: float, rtp_time: int, packets: int, octets: int) -> bytes:
+    """`seconds`: of the NTP clock, when `rtp_time` is; counts are since the start, without retransmissions."""
+    whole = int(seconds)
+    fraction = int((seconds - whole) * 4294967296)
+    sent = (packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
+    return _packet(SENDER_REPORT, 0, pack("!IIIIII", ssrc, whole & 0xFFFFFFFF, fraction, rtp_time, *sent))
 
 
 def receiver_report(ssrc: int, blocks: Sequence[ReportBlock] = ()) -> bytes:
@@ -151,6 +211,11 @@ def source_description(ssrc: int, name: bytes) -> bytes:
     """SDES with the CNAME alone, at most 255 bytes of it."""
     chunk = pack("!IBB", ssrc, _CNAME, len(name)) + name
     return _packet(SOURCE_DESCRIPTION, 1, chunk + bytes(4 - len(chunk) % 4))
+
+
+def goodbye(ssrcs: Sequence[int]) -> bytes:
+    """BYE (RFC 3550 section 6.6) of at most 31 sources."""
+    return _packet(GOODBYE, len(ssrcs), b"".join(pack("!I", s) for s in ssrcs))
 
 
 def picture_loss_indication(ssrc: int, media_ssrc: int) -> bytes:
