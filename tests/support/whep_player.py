@@ -28,7 +28,8 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import MediaDescription, SessionDescription
 from support.clip import slice_crc
-from support.sender_offer import H264, OPUS, RTX
+from support.sender_offer import OPUS, RTX
+from support.sender_offer import VIDEO as H264
 from support.whip_sender import _IceOfDtls, _Loopback
 
 FORMAT = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
