@@ -11,7 +11,7 @@ from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, SoundPacket
 from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.output import Output, OutputSettings
-from transponder_relay.playback.players import Players
+from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.soundtrack import Soundtrack
@@ -27,10 +27,6 @@ FALLBACK_DELAY_MS = 150
 
 FALLBACK_TICK = 0.1
 """Seconds between two looks at whether sound is overdue."""
-
-
-class NothingPublished(Exception):
-    """There is nothing to play."""
 
 
 class Relay:

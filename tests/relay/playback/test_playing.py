@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+from aiortc.rtp import RtcpRtpfbPacket
 from support.clip import Clip, clip
 from support.whep_player import WhepPlayer
 from support.whip_sender import WhipSender
@@ -21,8 +22,10 @@ from transponder_crd.control import (
     StreamEvent,
 )
 from transponder_crd.offer import InvalidOffer, check_play_offer
+from transponder_relay.playback import player as player_module
 from transponder_relay.playback import players as players_module
-from transponder_relay.relay import NothingPublished, Relay
+from transponder_relay.playback.players import NothingPublished
+from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
 
 SETTINGS = RelaySettings(instance="relay-1", stream_name="demo", token="secret", media_addresses=["127.0.0.1"])  # type: ignore[arg-type]
@@ -242,3 +245,31 @@ async def test_sound_alone(media: Clip) -> None:
         await play(relay, player)
         await player.until(lambda: len(player.sound) >= 20)
         assert "m=video 0 " in player.answer
+
+
+async def test_the_publisher_ends_while_a_player_is_answered(media: Clip) -> None:
+    async with WhipSender(media) as sender, published(sender) as relay, WhepPlayer() as player:
+        offer = PlayOffer(player_id="p", sdp=await player.offer())
+        answering = asyncio.create_task(relay.play(offer))
+        await asyncio.sleep(0)  # it has begun
+        with pytest.raises(InvalidOffer, match="must be new"):
+            await relay.play(offer)
+        relay.apply(DesiredRelay(stream_name="demo"))
+        with pytest.raises(NothingPublished):
+            await answering
+        assert relay.players.follow("p") is None
+
+
+async def test_requests_for_packets_are_bounded(media: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "MAX_RESENT", 10)
+    async with WhipSender(media) as sender, published(sender) as relay, WhepPlayer(audio=False) as player:
+        await play(relay, player)
+        await player.until(lambda: len(player.pictures) >= 20 and bool(player.reports("video")))
+        reports = len(player.reports("video"))
+        await player.until(lambda: len(player.reports("video")) > reports)
+        last = player._highest
+        await player.send_rtcp(
+            RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=player._ssrcs["video"], lost=[*range(last - 60, last)])
+        )
+        await player.until(lambda: len(player.reports("video")) > reports + 1)
+        assert player.counts.retransmitted == 10
