@@ -55,14 +55,16 @@ def check_offer(sdp: str) -> None:
     SDP: RFC 8866; ICE in SDP: RFC 8839; DTLS in SDP: RFC 8122.
     """
     session, media = _checked(sdp)
-    if not any([_usable(section, index, session, "send") for index, section in enumerate(media)]):
+    usable = [_usable(section, index, session, "send") for index, section in enumerate(media)]  # looks at all
+    if not any(usable):
         raise NoUsableMedia("sdp.media", f"must send audio or video in a codec that can be used: {_names(_PUBLISHING)}")
 
 
 def check_play_offer(sdp: str) -> None:
     """As `check_offer`, for the offer of a player."""
     session, media = _checked(sdp)
-    if not any([_usable(section, index, session, "receive") for index, section in enumerate(media)]):
+    usable = [_usable(section, index, session, "receive") for index, section in enumerate(media)]  # looks at all
+    if not any(usable):
         raise NoUsableMedia("sdp.media", f"must receive audio or video in a codec that is sent: {_names(_PLAYING)}")
 
 

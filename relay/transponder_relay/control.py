@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.metrics import RelayCollector
-from transponder_relay.playback.players import TooManyPlayers
-from transponder_relay.relay import NothingPublished, Relay
+from transponder_relay.playback.players import NothingPublished, TooManyPlayers
+from transponder_relay.relay import Relay
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, ParameterSets, SoundPacket, VideoTag
 from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.output import Output, OutputSettings
-from transponder_relay.playback.players import Players
+from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.soundtrack import Soundtrack
@@ -31,10 +31,6 @@ TICK = 0.1
 
 STILL_INTERVAL_MS = 1000
 """Between two stills while there is no publisher: players take a stream without pictures for broken."""
-
-
-class NothingPublished(Exception):
-    """There is nothing to play."""
 
 
 class Relay:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from support.api import running_api
-from support.web_page import WebPage, open_page
+from support.web_page import WebPage, launched, open_page
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +73,7 @@ async def call(web: WebPage, module: str, function: str, *arguments: Any) -> Any
 
 
 async def test_pure_functions(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, open_page(api.base) as web:
+    async with running_api(tmp_path) as api, launched() as browser, open_page(browser, api.base) as web:
         for changes, body in BODIES:
             assert await call(web, "startup", "startupBody", FIELDS | changes) == {"streamName": "s"} | body
         for changes, fields in ERRORS:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.async_api import ConsoleMessage, Locator, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
 from support.chromium import FLAGS, chromium_program
 
 SECONDS = 1000
@@ -16,8 +16,13 @@ VIOLATIONS = """document.addEventListener('securitypolicyviolation', event => {
   console.error(`violates ${event.effectiveDirective}: ${event.blockedURI}`);
 });"""
 
-CAMERA = FLAGS[1:]  # Playwright says --headless itself
+INSECURE_HOST = "page.test"
+"""This machine by a name that browsers do not trust without HTTPS."""
+
+CAMERA = (*FLAGS[1:], f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1")  # Playwright says --headless itself
 NO_CAMERA = tuple(flag.replace("=fps=30", "=device-count=0") for flag in CAMERA)
+REFUSED = tuple(flag for flag in CAMERA if "fake-ui" not in flag)
+"""Headless, so that nobody can allow what is asked for."""
 NO_DEVICES = tuple(flag for flag in CAMERA if "fake-device" not in flag)
 
 FOCUSED = """() => {
@@ -92,28 +97,31 @@ class WebPage:
 
 
 @asynccontextmanager
-async def open_page(
-    base: str, *, flags: Sequence[str] = CAMERA, width: int = 1280, camera_allowed: bool = True
-) -> AsyncIterator[WebPage]:
-    """The page at `base`, or skip. After the block: no script failed and nothing broke the security policy."""
+async def launched(flags: Sequence[str] = CAMERA) -> AsyncIterator[Browser]:
+    """Chromium, or skip."""
     chromium = chromium_program()
     if chromium is None:
         pytest.skip("Chromium is not installed (Debian: chromium)")
-    if not camera_allowed:
-        flags = [flag for flag in flags if not flag.startswith("--use-fake-ui")]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(flags))
         try:
-            context = await browser.new_context(viewport={"width": width, "height": 900})
-            if not camera_allowed:
-                await context.grant_permissions([])  # what is not granted is then refused, not asked for
-            await context.add_init_script(VIOLATIONS)
-            opened = WebPage(await context.new_page())
-            opened.page.set_default_timeout(WAIT)
-            opened.page.on("console", opened.on_console)
-            opened.page.on("pageerror", lambda error: opened.faults.append(f"exception: {error}"))
-            await opened.page.goto(base + "/")
-            yield opened
-            assert not opened.faults, opened.faults
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def open_page(browser: Browser, base: str, *, width: int = 1280) -> AsyncIterator[WebPage]:
+    """The page at `base` in a fresh profile. After the block: no script failed, nothing broke the security policy."""
+    context = await browser.new_context(viewport={"width": width, "height": 900})
+    try:
+        await context.add_init_script(VIOLATIONS)
+        opened = WebPage(await context.new_page())
+        opened.page.set_default_timeout(WAIT)
+        opened.page.on("console", opened.on_console)
+        opened.page.on("pageerror", lambda error: opened.faults.append(f"exception: {error}"))
+        await opened.page.goto(base + "/")
+        yield opened
+        assert not opened.faults, opened.faults
+    finally:
+        await context.close()

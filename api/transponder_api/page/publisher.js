@@ -76,7 +76,7 @@ export class Publisher {
   /** The first attempt fails for good; later ones only where trying again cannot help. */
   async #failed(error) {
     clearTimeout(this.#timer);
-    const hopeless = [400, 401, 406, 415].includes(error.status);
+    const hopeless = [400, 401, 415, 422].includes(error.status);
     if (this.state === 'reconnecting' && !hopeless) await this.#again();
     else await this.stop({error});
   }

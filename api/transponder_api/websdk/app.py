@@ -1,5 +1,6 @@
 """The application on the WebSDK's port: a WebSocket at any path."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,12 +26,28 @@ MAX_MESSAGE = 256 * 1024
 """Bytes of a message. An offer has 6 KB, but a line of a page's log may hold several."""
 
 
+ABORT_SECONDS = 12.0
+"""After the end of a session its socket is given up, also if the client never reads what was still to be sent."""
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's without its log, which would have each client's path with the query and tracebacks of their faults."""
+    """uvicorn's without its log, which would have each client's path with the query and tracebacks of their faults,
+    and without sockets that never end: `transport.close()` waits for the client to read."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.logger = _silent
+        self._abort: asyncio.TimerHandle | None = None
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if not self.disconnected:
+            self._abort = self.loop.call_later(ABORT_SECONDS, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._abort is not None:
+            self._abort.cancel()
 
 
 _silent = logging.getLogger(f"{__name__}.protocol")

@@ -27,7 +27,6 @@ class OutgoingStream:
     """One SSRC, and the one of its retransmissions. Times are in units of the codec's clock."""
 
     __slots__ = (
-        "_again",
         "_base",
         "_history",
         "_octets",
@@ -54,15 +53,10 @@ class OutgoingStream:
         self._packets = self._octets = 0
         self._history: list[_Sent | None] = [None] * (HISTORY if history else 0)
         self._resent: dict[int, float] = {}
-        self._again = 0
 
     @property
     def started(self) -> bool:
         return self._packets > 0
-
-    @property
-    def retransmitted(self) -> int:
-        return self._again
 
     def packet(self, time: int, marker: bool, payload: bytes) -> bytes:
         """The next packet."""
@@ -83,7 +77,6 @@ class OutgoingStream:
         if len(self._resent) >= HISTORY:
             self._resent.clear()
         self._resent[sequence] = now
-        self._again += 1
         if self._rtx_type is None:
             return _HEADER(0x80, sent.marker << 7 | self._type, sequence, sent.time, self.ssrc) + sent.payload
         number = self._rtx_sequence

@@ -19,6 +19,8 @@ from transponder_relay.webrtc.transport import MediaTransport
 
 REPORT_INTERVAL = 1.0
 """Seconds between two sender reports."""
+MAX_RESENT = 500
+"""Packets sent again between two reports: whoever loses more is not helped by more."""
 PICTURE_CLOCK = 90_000
 
 Clock = Callable[[float], float]
@@ -53,6 +55,7 @@ class Player:
         self._video: OutgoingStream | None = None
         self._audio: OutgoingStream | None = None
         self._audio_divisor = 1
+        self._resent = 0
         self._connecting: asyncio.Task[None] | None = None
         self._tick: asyncio.TimerHandle | None = None
 
@@ -161,8 +164,9 @@ class Player:
 
     def _send_again(self, stream: OutgoingStream, sequences: Sequence[int], now: float) -> None:
         for sequence in sequences:
-            packet = stream.again(sequence, now)
+            packet = stream.again(sequence, now) if self._resent < MAX_RESENT else None
             if packet is not None:
+                self._resent += 1
                 self._transport.send_rtp(packet)
 
     # ------------------------------------------------------------------------------------------ reports
@@ -170,6 +174,7 @@ class Player:
     def _on_tick(self) -> None:
         if self.state is not PlayerState.CONNECTED:
             return
+        self._resent = 0
         for stream in (self._video, self._audio):
             if stream and stream.started:
                 self._report(stream)

@@ -26,6 +26,10 @@ QUEUE = 256
 Queue = asyncio.Queue[PlayerEvent]
 
 
+class NothingPublished(Exception):
+    """There is nothing to play, or no longer."""
+
+
 class TooManyPlayers(Exception):
     """There are `MAX_PLAYERS`."""
 
@@ -48,6 +52,9 @@ class Players:
         self._clock = clock
         self._want_keyframe = want_keyframe
         self._entries: dict[str, _Entry] = {}
+        self._answering: set[str] = set()
+        self._endings = 0
+        """How often all players were ended."""
         self._last_wanted = float("-inf")
         self._wanted: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -55,19 +62,30 @@ class Players:
     # ------------------------------------------------------------------------------------------ players
 
     async def answer(self, offer: PlayOffer, media: Playable) -> str:
-        """The SDP answer. Raises InvalidOffer, TooManyPlayers; OSError when no media port is free."""
-        if offer.player_id in self._entries:
+        """The SDP answer. Raises InvalidOffer, TooManyPlayers; NothingPublished when the publisher ends meanwhile;
+        OSError when no media port is free."""
+        if offer.player_id in self._entries or offer.player_id in self._answering:
             raise InvalidOffer("playerId", "must be new")
-        if sum(e.player.state is not PlayerState.ENDED for e in self._entries.values()) >= MAX_PLAYERS:
+        living = sum(e.player.state is not PlayerState.ENDED for e in self._entries.values())
+        if living + len(self._answering) >= MAX_PLAYERS:
             raise TooManyPlayers
+        self._answering.add(offer.player_id)
+        try:
+            return await self._answer(offer, media)
+        finally:
+            self._answering.discard(offer.player_id)
+
+    async def _answer(self, offer: PlayOffer, media: Playable) -> str:
+        endings = self._endings
         player = Player(offer.player_id, self._settings, self._clock, self)
-        self._entries[player.id] = _Entry(player)
         try:
             answer = await player.answer(offer.sdp, media)
+            if self._endings != endings:
+                raise NothingPublished
         except BaseException:
-            del self._entries[player.id]
             await player.close()
             raise
+        self._entries[player.id] = _Entry(player)
         return answer
 
     def stop(self, player_id: str) -> bool:
@@ -79,6 +97,7 @@ class Players:
         return True
 
     def end_all(self, reason: str) -> None:
+        self._endings += 1
         for entry in list(self._entries.values()):
             entry.player.end(reason)
 

@@ -27,7 +27,6 @@ _CNAME = 1
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IIII").unpack_from
 _WORD = Struct("!I").unpack_from
-_BLOCKS = Struct("!IIIIII").iter_unpack
 _PAIRS = Struct("!HH").iter_unpack
 
 NTP_EPOCH = 2208988800
@@ -80,36 +79,7 @@ class KeyframeRequest(NamedTuple):
     """Of the media."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
-    """RFC 3550 section 6.4.1, in the units of the wire."""
-
-    ssrc: int
-    fraction_lost: int
-    """Share of packets lost since the last report, of 256."""
-    packets_lost: int
-    highest_sequence: int
-    """Extended."""
-    jitter: int
-    """RTP clock units."""
-    last_sender_report: int
-    delay_since_sender_report: int
-    """1/65536 s."""
-
-    def __bytes__(self) -> bytes:
-        lost = max(-0x800000, min(self.packets_lost, 0x7FFFFF)) & 0xFFFFFF
-        return pack(
-            "!IIIIII",
-            self.ssrc,
-            self.fraction_lost << 24 | lost,
-            self.highest_sequence & 0xFFFFFFFF,
-            self.jitter & 0xFFFFFFFF,
-            self.last_sender_report,
-            min(self.delay_since_sender_report, 0xFFFFFFFF),
-        )
-
-
-RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest | ReportBlock
+RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest
 
 
 def parse_rtcp(data: bytes) -> list[RtcpItem]:
@@ -121,9 +91,6 @@ def parse_rtcp(data: bytes) -> list[RtcpItem]:
                 raise InvalidPacket("RTCP: sender report is cut off")
             ssrc, high, low, rtp_time = _SENDER_INFO(body)
             items.append(SenderReport(ssrc, high << 32 | low, rtp_time))
-            items.extend(_report_blocks(body[24:], count))
-        elif kind == RECEIVER_REPORT:
-            items.extend(_report_blocks(body[4:], count))
         elif kind == GOODBYE:
             if len(body) < 4 * count:
                 raise InvalidPacket("RTCP: BYE is cut off")
@@ -165,14 +132,6 @@ def _source_names(body: bytes, chunks: int) -> Iterator[SourceName]:
         position += 4 - position % 4  # at least one zero ends the chunk
 
 
-def _report_blocks(body: bytes, count: int) -> Iterator[ReportBlock]:
-    if len(body) < 24 * count:
-        raise InvalidPacket("RTCP: report block is cut off")
-    for ssrc, lost, highest, jitter, last, delay in _BLOCKS(body[: 24 * count]):
-        total = (lost & 0xFFFFFF ^ 0x800000) - 0x800000
-        yield ReportBlock(ssrc, lost >> 24, total, highest, jitter, last, delay)
-
-
 def _feedback(kind: int, form: int, body: bytes) -> Iterator[PacketRequest | KeyframeRequest]:
     if len(body) < 8:
         raise InvalidPacket("RTCP: feedback is cut off")
@@ -188,6 +147,35 @@ def _feedback(kind: int, form: int, body: bytes) -> Iterator[PacketRequest | Key
 def _asked(first: int, mask: int) -> Iterator[int]:
     yield first
     yield from ((first + 1 + bit) & 0xFFFF for bit in range(16) if mask >> bit & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBlock:
+    """RFC 3550 section 6.4.1, in the units of the wire."""
+
+    ssrc: int
+    fraction_lost: int
+    """Share of packets lost since the last report, of 256."""
+    packets_lost: int
+    highest_sequence: int
+    """Extended."""
+    jitter: int
+    """RTP clock units."""
+    last_sender_report: int
+    delay_since_sender_report: int
+    """1/65536 s."""
+
+    def __bytes__(self) -> bytes:
+        lost = max(-0x800000, min(self.packets_lost, 0x7FFFFF)) & 0xFFFFFF
+        return pack(
+            "!IIIIII",
+            self.ssrc,
+            self.fraction_lost << 24 | lost,
+            self.highest_sequence & 0xFFFFFFFF,
+            self.jitter & 0xFFFFFFFF,
+            self.last_sender_report,
+            min(self.delay_since_sender_report, 0xFFFFFFFF),
+        )
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 
+import aioice
 import pytest
+from aiortc.rtp import RtcpRtpfbPacket, RtpPacket
 from support.clip import Clip, clip
 from support.whep_player import WhepPlayer
 from support.whip_sender import WhipSender
@@ -21,11 +24,17 @@ from transponder_crd.control import (
     StreamEvent,
 )
 from transponder_crd.offer import InvalidOffer, check_play_offer
+from transponder_relay.playback import player as player_module
 from transponder_relay.playback import players as players_module
-from transponder_relay.relay import NothingPublished, Relay
+from transponder_relay.playback.offer import Playable
+from transponder_relay.playback.player import Player
+from transponder_relay.playback.players import NothingPublished
+from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
 
 SETTINGS = RelaySettings(instance="relay-1", stream_name="demo", token="secret", media_addresses=["127.0.0.1"])  # type: ignore[arg-type]
+
+CHROMIUM = (Path(__file__).parents[2] / "wire" / "play-offer-chromium-156.sdp").read_bytes().decode()
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +251,68 @@ async def test_sound_alone(media: Clip) -> None:
         await play(relay, player)
         await player.until(lambda: len(player.sound) >= 20)
         assert "m=video 0 " in player.answer
+
+
+async def test_the_publisher_ends_while_a_player_is_answered(media: Clip) -> None:
+    async with WhipSender(media) as sender, published(sender) as relay, WhepPlayer() as player:
+        offer = PlayOffer(player_id="p", sdp=await player.offer())
+        answering = asyncio.create_task(relay.play(offer))
+        await asyncio.sleep(0)  # it has begun
+        with pytest.raises(InvalidOffer, match="must be new"):
+            await relay.play(offer)
+        relay.apply(DesiredRelay(stream_name="demo"))
+        with pytest.raises(NothingPublished):
+            await answering
+        assert relay.players.follow("p") is None
+
+
+async def test_requests_for_packets_are_bounded(media: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "MAX_RESENT", 10)
+    async with WhipSender(media) as sender, published(sender) as relay, WhepPlayer(audio=False) as player:
+        await play(relay, player)
+        await player.until(lambda: len(player.pictures) >= 20 and bool(player.reports("video")))
+        reports = len(player.reports("video"))
+        await player.until(lambda: len(player.reports("video")) > reports)
+        last = player._highest
+        await player.send_rtcp(
+            RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=player._ssrcs["video"], lost=[*range(last - 60, last)])
+        )
+        await player.until(lambda: len(player.reports("video")) > reports + 1)
+        assert player.counts.retransmitted == 10
+
+
+async def test_a_dead_player_harms_nothing_and_ends(media: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 7675: consent to send expires; here after 6 checks that are 0.1 s apart in place of 5 s."""
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.1)
+    monkeypatch.setattr(aioice.stun, "RETRY_MAX", 1)
+    monkeypatch.setattr(aioice.stun, "RETRY_RTO", 0.02)
+    async with WhipSender(media) as sender, published(sender) as relay, WhepPlayer() as lives:
+        dies = WhepPlayer()
+        await play(relay, lives, "lives")
+        await play(relay, dies, "dies")
+        queue = relay.players.follow("dies")
+        assert queue is not None
+        await dies.until(lambda: len(dies.pictures) >= 3)
+        await dies.vanish()
+        while (last := await next_state(queue))[0] is not PlayerState.ENDED:
+            pass
+        assert last == (PlayerState.ENDED, "Failed by ICE keep alive")
+        seen = len(lives.pictures)
+        await lives.until(lambda: len(lives.pictures) > seen + 10)
+        assert_unbroken(lives, sender)
+
+
+async def test_g711_keeps_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay(SETTINGS)
+    player = Player("p", relay.players._settings, lambda now: now * 1000, relay.players)
+    packets: list[RtpPacket] = []
+    monkeypatch.setattr(player._transport, "send_rtp", lambda data: packets.append(RtpPacket.parse(data)))
+    try:
+        answer = await player.answer(CHROMIUM, Playable(False, "PCMU"))
+        assert "a=rtpmap:0 PCMU/8000\r\n" in answer
+        for number in range(3):
+            player.sound(bytes(160), 480 + 960 * number)
+        assert [b.timestamp - a.timestamp & 0xFFFFFFFF for a, b in pairwise(packets)] == [160, 160]
+    finally:
+        await player.close()
+        await relay.close()

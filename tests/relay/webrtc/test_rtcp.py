@@ -113,12 +113,8 @@ def test_what_a_receiver_says_is_read() -> None:
         + bytes(RtcpRtpfbPacket(fmt=15, ssrc=1, media_ssrc=7))
         + bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=b"REMB"))
     )
-    wanted = rtcp.ReportBlock(7, 64, -3, 70000, 12, 5, 6)
     assert rtcp.parse_rtcp(data) == [
-        wanted,
-        wanted,
         rtcp.SenderReport(9, 1, 2),
-        wanted,
         rtcp.PacketRequest(7, (65534, 65535, 0, 3, 400)),
         rtcp.KeyframeRequest((7,)),
         rtcp.KeyframeRequest((7, 8)),
