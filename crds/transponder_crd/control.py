@@ -33,6 +33,8 @@ class RtmpTarget(Model):
     stream_name: SecretStr
     """The name given to releaseStream, FCPublish and publish."""
     flash_version: str
+    enhanced: bool = False
+    """Enhanced RTMP: codecs that have no number in FLV are sent under their FourCC."""
     user: str | None = Field(default=None, repr=False)
     password: SecretStr | None = None
 

@@ -25,6 +25,8 @@ class Defaults(Model):
     """bit/s."""
     keyframe_interval: Annotated[float, Field(ge=1, le=20)] = 2.0
     """Seconds."""
+    enhanced_rtmp: bool = False
+    """Send what comes as Opus or VP9 as it came."""
     reconnect: ReconnectPolicy = ReconnectPolicy()
     hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """How long an RTMP session stays up, with the last picture and silence, when the publisher is gone; 0: not."""

@@ -141,6 +141,8 @@ class TransponderSpec(Model):
     """The URL already ends with the stream name; `streamName` is not used on the RTMP side."""
     flash_version: Annotated[str, Field(max_length=128)] | None = None
     """`flashVer` of the RTMP connect command."""
+    enhanced_rtmp: bool | None = None
+    """Send what comes as Opus or VP9 as it came, by enhanced RTMP; only for servers that understand it."""
     audio: Audio | None = None
     video: Video | None = None
     reconnect: Reconnect | None = None

@@ -52,8 +52,9 @@ def resolve_destination(spec: TransponderSpec, rtmp_url: str, defaults: Defaults
         return Problem(ProblemReason.INVALID_DESTINATION, f"the RTMP URL {error.rule}")
     # a name that came with the URL is a stream key
     own_name = target.stream_name.get_secret_value() != prefix + spec.stream_name
+    enhanced = defaults.enhanced_rtmp if spec.enhanced_rtmp is None else spec.enhanced_rtmp
     return ResolvedDestination(
-        target=target,
+        target=target.model_copy(update={"enhanced": enhanced}),
         redacted=destination.redacted(full_url),
         host=target.host,
         stream_name=spec.stream_name if own_name else prefix + spec.stream_name,

@@ -81,7 +81,9 @@ class VideoConfig:
     width: int
     height: int
     sequence_header: bytes
-    """FLV VIDEODATA body: AVCDecoderConfigurationRecord (E.4.3.1 of the FLV specification)."""
+    """FLV VIDEODATA body: AVCDecoderConfigurationRecord (E.4.3.1 of the FLV specification), or what stands for it."""
+    codec_id: int = 7
+    """As metadata say it: the codec's number in FLV, or its FourCC as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,11 @@ class AudioConfig:
     sample_rate: int
     channels: int
     bitrate: int
-    """bit/s."""
+    """bit/s; 0 if it is not known."""
     sequence_header: bytes
-    """FLV AUDIODATA body: AudioSpecificConfig."""
+    """FLV AUDIODATA body: AudioSpecificConfig, or what stands for it."""
+    codec_id: int = 10
+    """As in VideoConfig."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,9 @@ class Relay:
     def _apply_output(self, desired: control.DesiredOutput) -> None:
         output = self._outputs.get(desired.id)
         self._desired[desired.id] = desired
-        self._soundtrack.subscribe(desired.id, desired.muted, desired.sound, desired.audio_bitrate)
+        self._soundtrack.subscribe(
+            desired.id, desired.muted, desired.sound, desired.audio_bitrate, takes_opus=desired.target.enhanced
+        )
         if output is not None:
             output.update(desired)
             return

@@ -1,16 +1,21 @@
 """node-media-server: publish, RTMPS, refusal, and enhanced RTMP, from WHIP to its recording."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from support.clip import Clip
 from support.comparison import missing_at_start
-from support.flv import Flv, decode_errors
+from support.flv import SAMPLE_RATE, Flv, decode_errors, flashes, tones
 from support.node_media_server import NodeMediaServer, node_media_server
 from support.product import running_product
 from support.secret_watch import SecretWatch
 from support.whip_sender import WhipSender
+
+from transponder_relay.sound.opus import SILENCES
 
 pytestmark = pytest.mark.integration
 
@@ -68,3 +73,55 @@ async def test_a_server_that_says_yes_and_hangs_up(tmp_path: Path, media: Clip, 
             assert found["lastError"].startswith("ClosedByServer"), found
             await product.rest.tell("terminate", id_)
         assert server.log().count("authentication verification failed") <= 4
+
+
+async def test_opus_by_enhanced_rtmp(tmp_path: Path, media: Clip) -> None:
+    """Debian's FFmpeg 5.1 cannot read it; that of PyAV can."""
+    options = ("--hold-seconds", "1", "--enhanced-rtmp")
+    async with node_media_server(tmp_path / "nms") as server, running_product(tmp_path, *options) as product:
+        id_ = (await product.rest.startup("demo", server.url))["mediaSessionId"]
+        async with WhipSender(media) as sender:
+            await sender.start(product.whip("demo"))
+            await product.rest.until_state(id_, "Live")
+            await server.receives("rtmp_demo", 350_000, timeout=20)
+            assert await sender.stop() == 200
+        await product.rest.until_state(id_, "WaitingForPublisher")
+        await product.rest.tell("terminate", id_)
+        (path,) = server.recordings("rtmp_demo")
+    await asyncio.to_thread(check_opus, path, media, sender)
+
+
+def check_opus(path: Path, media: Clip, sender: WhipSender) -> None:
+    flv = Flv.read(path)
+    assert flv.metadata[-1]["audiocodecid"] == int.from_bytes(b"Opus")
+    crcs = [picture.crc for picture in flv.pictures]
+    assert crcs[: len(sender.sent)] == [picture.crc for picture in sender.sent]
+    with av.open(str(path)) as container:
+        assert [s.codec_context.name for s in container.streams.audio] == ["opus"]
+        assert [s.codec_context.name for s in container.streams.video] == ["h264"]
+        packets = [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
+    passed = [(time, packet) for time, packet in packets if packet in set(media.sound)]
+    assert len(passed) > 100
+    times = [time for time, _ in packets]
+    assert times == sorted(set(times))
+    assert max(after - before for before, after in pairwise(times)) <= 21
+    last = passed[-1][0]
+    held = [packet for time, packet in packets if time > last]
+    assert set(held) == {SILENCES[960]}, "silence while the session was held"
+    assert 25 <= len(held) <= 60
+    heard = beeps_after_flashes(flv, path)
+    print(f"A/V skew: {min(heard):+.1f} to {max(heard):+.1f} ms")
+    assert len(heard) >= 2
+    assert max(map(abs, heard)) <= 20
+
+
+def beeps_after_flashes(flv: Flv, path: Path) -> list[float]:
+    """ms by which each beep comes after its flash, as FFmpeg decodes them."""
+    sound = np.zeros(SAMPLE_RATE * 60, np.float32)
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            at = round(float(frame.pts * frame.time_base) * SAMPLE_RATE)
+            samples = frame.to_ndarray()[0]
+            sound[at : at + len(samples)] = samples
+    starts = [beep.start for beep in tones(sound, 1000)]
+    return [(min(starts, key=lambda s: abs(s - flash)) - flash) * 1000 for flash in flashes(flv)[1:]]

@@ -81,9 +81,8 @@ async def node_media_server(folder: Path, publish_secret: str = "") -> AsyncIter
     package = await asyncio.to_thread(installed)
     if isinstance(package, str):
         pytest.skip(package)
-    folder.mkdir(parents=True, exist_ok=True)
     server = NodeMediaServer(folder, free_port(), free_port(), folder / "ca.pem")
-    _write_configuration(server, publish_secret)
+    _prepare(server, publish_secret)
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             "node", str(package / "bin" / "app.js"), "--config", str(folder / "config.json"),
@@ -99,7 +98,8 @@ async def node_media_server(folder: Path, publish_secret: str = "") -> AsyncIter
         await process.wait()
 
 
-def _write_configuration(server: NodeMediaServer, publish_secret: str) -> None:
+def _prepare(server: NodeMediaServer, publish_secret: str) -> None:
+    server.folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(server.ca_file))
     certificate = authority.issue_cert("127.0.0.1")

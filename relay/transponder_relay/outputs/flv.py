@@ -6,9 +6,6 @@ access unit ── VideoTagger ──► VideoTag (with the VideoConfig in force
 from transponder_relay.media import AccessUnit, AudioConfig, ParameterSets, VideoConfig, VideoTag
 from transponder_relay.outputs import amf
 
-CODEC_AVC = 7
-CODEC_AAC = 10
-
 # E.4.3.1: frame type (1 key, 2 inter) and codec, AVCPacketType, composition time. WebRTC has no B pictures: always 0.
 _AVC_SEQUENCE_HEADER = bytes((0x17, 0, 0, 0, 0))
 _AVC_KEYFRAME = bytes((0x17, 1, 0, 0, 0))
@@ -80,11 +77,12 @@ def metadata(video: VideoConfig | None, audio: AudioConfig | None, encoder: str)
     """The body of the data message `@setDataFrame("onMetaData", ...)` (E.5)."""
     facts = amf.EcmaArray()
     if video is not None:
-        facts |= {"width": video.width, "height": video.height, "videocodecid": CODEC_AVC}
+        facts |= {"width": video.width, "height": video.height, "videocodecid": video.codec_id}
     if audio is not None:
+        facts |= {"audiocodecid": audio.codec_id}
+        if audio.bitrate:
+            facts |= {"audiodatarate": audio.bitrate / 1000}
         facts |= {
-            "audiocodecid": CODEC_AAC,
-            "audiodatarate": audio.bitrate / 1000,
             "audiosamplerate": audio.sample_rate,
             "audiosamplesize": 16,
             "stereo": audio.channels == 2,

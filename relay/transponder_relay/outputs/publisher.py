@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from transponder_crd.control import OutputReason, RtmpTarget
-from transponder_relay.outputs import amf, auth
+from transponder_relay.outputs import amf, auth, enhanced
 from transponder_relay.outputs.chunks import (
     CHUNK_SIZE,
     DEFAULT_CHUNK_SIZE,
@@ -126,6 +126,8 @@ class Publisher:
             "videoFunction": 1,
             "type": "nonprivate",
         }
+        if target.enhanced:
+            properties |= enhanced.CAPABILITIES
         return self._command("connect", _CONNECT, properties)
 
     def _with_query(self, text: str) -> str:

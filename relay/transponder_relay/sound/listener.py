@@ -13,6 +13,7 @@ class Listener:
 
     muted: bool
     bitrate: int
+    takes_opus: bool = False
     sound: Sound | None = None
     """As last asked for, even if it ended."""
     current: Programme = field(default=Silence(0))

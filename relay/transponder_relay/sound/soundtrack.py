@@ -23,8 +23,9 @@ from transponder_relay.sound.decoders import decoder_of
 from transponder_relay.sound.library import Library, SoundFileError
 from transponder_relay.sound.listener import Listener
 from transponder_relay.sound.live import LiveLine, SoundStatistics
+from transponder_relay.sound.opus import OpusTrack
 from transponder_relay.sound.patience import Patience
-from transponder_relay.sound.pcm import milliseconds
+from transponder_relay.sound.pcm import BLOCK, milliseconds
 from transponder_relay.sound.programmes import Live, Programme, Silence, Voices
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Soundtrack:
         self._listeners: dict[str, Listener] = {}
         self._line = LiveLine()
         self._voices = Voices()
+        self._opus = OpusTrack(events.on_audio)
+        self._passes_opus = False
         self._patience = Patience()
         self._first = 0  # the first block since the last restart
 
@@ -77,22 +80,28 @@ class Soundtrack:
         Raises ValueError for another name.
         """
         self._line.set_decoder(decoder_of(codec) if codec else None)
+        if codec is not None and self._passes_opus != (codec == "opus"):
+            self._passes_opus = codec == "opus"
+            self._opus.restart((self._line.block - LOOKAHEAD) * BLOCK)  # after the last frame sent
         self._listen()
 
     # ------------------------------------------------------------------------------------------ outputs
 
-    def subscribe(self, output_id: str, muted: bool, sound: Sound | None, bitrate: int) -> None:
+    def subscribe(
+        self, output_id: str, muted: bool, sound: Sound | None, bitrate: int, takes_opus: bool = False
+    ) -> None:
         """Set what an output is to hear; again with the same values, nothing changes.
 
-        `bitrate` in bit/s. Another sound, or another trigger, plays from its start with the next block after it is
-        read; until then the output hears what it heard. The same sound goes on, or stays ended.
+        `bitrate` in bit/s. `takes_opus`: a publisher's Opus is passed on as it is; silence and files are Opus then.
+        Another sound, or another trigger, plays from its start with the next block after it is read; until then the
+        output hears what it heard. The same sound goes on, or stays ended.
         """
         aac_format(bitrate)
         listener = self._listeners.get(output_id)
         if listener is None:
             listener = Listener(muted, bitrate, current=Silence(bitrate))
             self._listeners[output_id] = listener
-        listener.muted, listener.bitrate = muted, bitrate
+        listener.muted, listener.bitrate, listener.takes_opus = muted, bitrate, takes_opus
         if sound != listener.sound:
             self._ask(output_id, listener, sound)
         self._listen()
@@ -137,14 +146,19 @@ class Soundtrack:
         self._patience.packet(position)
         self._line.write(packet.payload, position)
         self._run()
+        if self._passes_opus:
+            self._opus.packet(self._heard_as_opus(), packet.payload, position)
 
     def advance(self, position: int) -> None:
         """The wall clock, some 150 ms back, every 50 ms or so: where no live sound came up to here, go on without it.
 
         One call adds at most 5 s (`live.FILL_LIMIT`); after a longer jump the next calls catch up.
         """
-        self._line.fill(self._patience.wall(position))
+        wall = self._patience.wall(position)
+        self._line.fill(wall)
         self._run()
+        if self._passes_opus:
+            self._opus.advance(self._heard_as_opus(), wall)
 
     def restart(self, position: int) -> None:
         """Nothing is sent for the time up to here (there was no publisher); sound files went on meanwhile.
@@ -155,6 +169,7 @@ class Soundtrack:
         self._first = self._line.block
         self._patience = Patience()
         self._voices = Voices()  # encoders hold two blocks of the past
+        self._opus.restart(position)
 
     # ------------------------------------------------------------------------------------------ blocks
 
@@ -174,11 +189,20 @@ class Soundtrack:
         for output_id in started + ended:
             self._events.on_sound_change(output_id)
 
+    def _hears_opus(self, listener: Listener) -> bool:
+        return self._passes_opus and listener.takes_opus
+
+    def _heard_as_opus(self) -> dict[str, Programme]:
+        block = self._line.block
+        return {i: li.programme(block, True) for i, li in self._listeners.items() if self._hears_opus(li)}
+
     def _wanted(self, block: int) -> set[Programme]:
         """The programmes to encode: those heard now, and those heard when this block's frame comes out."""
         live = self._line.has_decoder
         wanted: set[Programme] = set()
         for listener in self._listeners.values():
+            if self._hears_opus(listener):
+                continue
             wanted |= {listener.current, listener.programme(block, live), listener.programme(block - LOOKAHEAD, live)}
         return wanted
 
@@ -190,6 +214,8 @@ class Soundtrack:
         """
         groups: dict[Programme, list[str]] = {}
         for output_id, listener in self._listeners.items():
+            if self._hears_opus(listener):
+                continue
             programme = listener.programme(frame, self._line.has_decoder)
             if programme in bodies or isinstance(programme, Silence):
                 listener.current = programme

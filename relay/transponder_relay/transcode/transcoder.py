@@ -2,8 +2,8 @@
 
     push ─► queue ─► thread: decode, encode (the GIL is free meanwhile) ─► event loop ─► on_transcoded
 
-It falls behind in two steps: pictures that waited long are decoded but not encoded, so that the picture rate sinks;
-with the queue full, everything up to the next keyframe is dropped, and a keyframe is asked for.
+It falls behind in two steps: of pictures that waited long three in four are decoded but not encoded, so that the
+picture rate sinks; with the queue full, all up to the next keyframe is dropped, and a keyframe is asked for.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 0.5
 """Seconds that a picture may wait before its encoding is left out: a burst after a stall of the network takes less."""
+MOST_LEFT_OUT = 3
+"""Pictures in a row that are not encoded: so that the picture does not freeze."""
 FULL = 60
 """Pictures that may wait."""
 CLOSE_SECONDS = 1.0
@@ -66,6 +68,7 @@ class Transcoder:
         self._pipeline = Pipeline(codec, max_bitrate)
         self._oldest = 0  # number of the first job that is still of use
         self._left_out = 0  # counted by the thread
+        self._in_a_row = 0  # the thread's own
         threading.Thread(target=self._run, name="transcoder", daemon=True).start()
 
     @property
@@ -138,7 +141,8 @@ class Transcoder:
 
     def _transcode(self, job: _Job) -> tuple[AccessUnit | None, bool]:
         """The access unit if there is one, and whether a keyframe is needed to go on."""
-        in_time = time.monotonic() - job.pushed <= self._patience
+        in_time = time.monotonic() - job.pushed <= self._patience or self._in_a_row >= MOST_LEFT_OUT
+        self._in_a_row = 0 if in_time else self._in_a_row + 1
         try:
             unit = self._pipeline.transcode(job.picture, in_time)
         except DamagedPicture as error:
