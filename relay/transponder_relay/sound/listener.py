@@ -21,13 +21,15 @@ class Listener:
     insertion: Insertion | None = None
     next_clip: Clip | None = None
     """Loaded for `sound`; it begins with the next block."""
+    waiting: bool = False
+    """`sound` has not begun yet: its file is being read, or there is no publisher and so no block."""
 
     def begin(self, block: int) -> bool:
         """Start the clip that is ready at this block. True if there was one."""
         if self.next_clip is None or self.sound is None:
             return False
         self.insertion = Insertion(self.next_clip, self.sound.loop, block)
-        self.next_clip = None
+        self.next_clip, self.waiting = None, False
         return True
 
     def end(self, block: int) -> bool:

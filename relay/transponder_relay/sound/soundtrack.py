@@ -70,9 +70,9 @@ class Soundtrack:
         return self._line.statistics
 
     def sound_enabled(self, output_id: str) -> bool:
-        """A sound file plays for this output now, heard or muted."""
+        """A sound file plays for this output, heard or muted, or will as soon as it is read and there is a publisher."""
         listener = self._listeners.get(output_id)
-        return listener is not None and listener.insertion is not None
+        return listener is not None and (listener.waiting or listener.insertion is not None)
 
     def set_codec(self, codec: str | None) -> None:
         """The present publisher's codec: `opus`, `PCMU`, `PCMA`, or None if it has no sound track.
@@ -112,7 +112,7 @@ class Soundtrack:
         self._listen()
 
     def _ask(self, output_id: str, listener: Listener, sound: Sound | None) -> None:
-        listener.sound, listener.next_clip = sound, None
+        listener.sound, listener.next_clip, listener.waiting = sound, None, sound is not None
         if sound is None:
             listener.insertion = None
             return
@@ -134,7 +134,7 @@ class Soundtrack:
             return
         reason = error if isinstance(error, SoundFileError) else type(error).__name__
         log.warning("output %s plays no sound: %s", output_id, reason)
-        listener.insertion = None
+        listener.insertion, listener.waiting = None, False
         self._listen()
         self._events.on_sound_change(output_id)
 
