@@ -139,4 +139,4 @@ def test_a_single_stream() -> None:
     with pytest.raises(NoUsableMedia, match=r"media\[2\] must not be a second video track"):
         check_single_stream(OFFER + VIDEO)
     with pytest.raises(NoUsableMedia, match=r"media\[1\] must offer a codec that can be used: H264"):
-        check_single_stream(SESSION + AUDIO + TRANSPORT + VP8)
+        check_single_stream(SESSION + AUDIO + TRANSPORT + AV1)
