@@ -67,6 +67,8 @@ class WebPage:
         await where.get_by_text(text, exact=True).first.wait_for(timeout=WAIT)
 
     async def add_destination(self, stream_name: str, url: str, key: str = "") -> None:
+        # the first look at an empty server opens the form: a click before it would be a click to close it
+        await self.shows(self.page.locator("#server-state"), "Connected")
         if await self.button("Add destination").get_attribute("aria-expanded") != "true":
             await self.button("Add destination").click()
         form = self.page.locator("#add-form")
