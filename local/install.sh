@@ -57,7 +57,7 @@ if [[ $what == test ]]; then
     apt_install chromium || say "install: tests in Chromium will be skipped"
     apt_install firefox-esr || say "install: the test in Firefox will be skipped"
     # Node.js of another make brings npm with it, and Debian's npm cannot be installed beside it
-    command -v npm >/dev/null || apt_install nodejs npm || say "install: tests with the unmodified WebSDK will be skipped"
+    command -v npm >/dev/null || apt_install nodejs npm || say "install: tests with packages of npm (the WebSDK, node-media-server) will be skipped"
 else
     pip_install --editable .
 fi
