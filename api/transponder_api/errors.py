@@ -29,6 +29,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from transponder_api.validation import describe
 
@@ -167,17 +168,29 @@ async def _on_invalid(request: Request, error: Any) -> Response:
 
 async def _on_http(request: Request, error: Any) -> Response:
     """What routing and body parsing say."""
-    return error_response(request.url.path, _from_http(error))
+    return error_response(request.url.path, _from_http(error, request))
 
 
-def _from_http(error: HTTPException) -> ApiError:
-    headers = error.headers or {}
+def _from_http(error: HTTPException, request: Request) -> ApiError:
     match error.status_code:
         case HTTPStatus.BAD_REQUEST:
             return BadRequest("body", "must be JSON")
         case HTTPStatus.NOT_FOUND:
             return NotFound("path", "there is nothing here")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return MethodNotAllowed(headers.get("Allow", ""))
+            return MethodNotAllowed(_allowed(request))
         case _:
             return InternalError("the server failed")
+
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with this path (RFC 9110, section 10.2.1). The framework names those of the first."""
+
+    def is_allowed(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return ", ".join(filter(is_allowed, METHODS))

@@ -28,6 +28,15 @@ class FindStreams(Request):
 class TerminateStreams(Request):
     """Which streams to end. What is given must all match; one thing at least must be given."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("mediaSessionId", "mediaSessionIds", "name", "status")
+            ]
+        }
+    )
+
     media_session_id: MediaSessionId | None = None
     media_session_ids: Annotated[list[MediaSessionId], Field(min_length=1, max_length=1000)] | None = None
     name: Annotated[StreamName, Field(examples=["stream1"])] | None = None

@@ -406,6 +406,11 @@ async def test_calls_with_data_refuse_get(api: Api, call: str) -> None:
     assert answer.body["path"] == f"/rest-api/push/{call}"
 
 
+async def test_a_refused_method_is_told_all_that_are_allowed(api: Api) -> None:
+    answer = await api.request("PUT", "/rest-api/push/find")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+
+
 async def test_openapi_describes_each_call(api: Api) -> None:
     document = (await api.request("GET", "/openapi.json")).body
     calls = {path.rpartition("/")[2] for path in document["paths"] if path.startswith("/rest-api/push/")}

@@ -126,7 +126,7 @@ async def _browser(page: Path, query: Mapping[str, str | int], folder: Path) -> 
     chromium = chromium_program()
     assert chromium, "Chromium is not installed"
     browser = BrowserPage(page)
-    async with _served(browser.application()) as base:
+    async with served(browser.application()) as base:
         command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"{base}/?{urlencode(query)}"]
         program = await Program.start(command, folder / "chromium.log", clean_environment(folder), folder)
         try:
@@ -138,7 +138,7 @@ async def _browser(page: Path, query: Mapping[str, str | int], folder: Path) -> 
 
 
 @asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[str]:
+async def served(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

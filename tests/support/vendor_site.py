@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from playwright.async_api import BrowserContext, Locator, Page, async_playwright, expect
-from support.chromium import FLAGS, chromium_program
+from support.chromium import FLAGS, chromium_program, served
 from support.npm_package import npm_package
 
 WEBSDK = ("@flashphoner/websdk", "2.0.276")
@@ -77,7 +77,7 @@ async def vendor_site(*, with_mocha: bool = False) -> AsyncIterator[VendorSite]:
     folders = {"/client2/": npm_package(*WEBSDK)}
     if with_mocha:
         folders |= {"/mocha/": npm_package(*MOCHA), "/chai/": npm_package(*CHAI)}
-    async with _served(folders) as base, async_playwright() as playwright:
+    async with served(_application(folders)) as base, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS[1:]))
         try:
             yield VendorSite(base, await browser.new_context())
@@ -85,22 +85,14 @@ async def vendor_site(*, with_mocha: bool = False) -> AsyncIterator[VendorSite]:
             await browser.close()
 
 
-@asynccontextmanager
-async def _served(folders: dict[str, Path]) -> AsyncIterator[str]:
+def _application(folders: dict[str, Path]) -> web.Application:
     app = web.Application()
     for prefix, folder in folders.items():
         app.router.add_static(prefix, folder)
     app.router.add_get("/mocha.html", _mocha_page)
     app.router.add_get("/blank.html", _blank)
     app.router.add_get("/favicon.ico", _nothing)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    return app
 
 
 async def _mocha_page(_: web.Request) -> web.StreamResponse:
