@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.clip import Clip, clip, vpx_clip
 from support.nginx_rtmp import until
 from support.rtmp_server import Server, rtmp_server
+from support.sounds import tone, wav
 from support.whip_sender import WhipSender
 
 from transponder_crd import control
 from transponder_crd.control import DesiredOutput, DesiredPublisher, DesiredRelay, OutputState
+from transponder_crd.resource import Sound
 from transponder_relay.outputs.chunks import MessageType
 from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
@@ -129,3 +132,20 @@ async def test_nothing_runs_on_when_the_hold_is_over(stage: Stage) -> None:
         await stage.reaches(id_, OutputState.WAITING)
         await until(lambda: stage.relay._clock is None)
         assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("output") and not t.done()]
+
+
+async def test_a_sound_file_goes_on_without_a_publisher(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "tone.wav").write_bytes(wav(tone(440, 1.0)))
+    async with rtmp_server() as server:
+        id_ = stage.add(server, hold=30)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+        await stage.reaches(id_, OutputState.HOLDING)
+        (session,) = server.sessions
+        await until(lambda: len({m.body for m in session.media(MessageType.AUDIO)[-10:]}) == 1)
+        silent = session.media(MessageType.AUDIO)[-1].body
+        stage.outputs[0] = stage.outputs[0].model_copy(update={"sound": Sound(file="tone.wav", loop=True)})
+        stage.apply()
+        await until(lambda: silent not in [m.body for m in session.media(MessageType.AUDIO)[-10:]])
+        times = [m.timestamp for m in session.media(MessageType.AUDIO)[1:]]
+        assert max(after - before for before, after in pairwise(times)) <= 22, "no gap where the publisher went"
