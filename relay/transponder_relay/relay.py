@@ -13,6 +13,7 @@ from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.pictures import Pictures
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Relay:
         """Of the publishers before this one."""
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
+        self._in_effect: dict[str, int] = {}
+        """The generation of each output as last reported: a new one counts once its sound file has begun or failed."""
         self._closing: dict[str, Output] = {}
         """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
@@ -59,7 +62,8 @@ class Relay:
         self._touch()
 
     def _keeps(self, output_id: str, wanted: control.DesiredOutput | None) -> bool:
-        return wanted is not None and wanted.target == self._desired[output_id].target
+        present = self._desired[output_id]
+        return wanted is not None and (wanted.target, wanted.audio_codec) == (present.target, present.audio_codec)
 
     def _apply_publisher(self, desired: control.DesiredPublisher | None) -> None:
         present = self._publisher
@@ -76,9 +80,15 @@ class Relay:
     def _apply_output(self, desired: control.DesiredOutput) -> None:
         output = self._outputs.get(desired.id)
         self._desired[desired.id] = desired
-        self._soundtrack.subscribe(
-            desired.id, desired.muted, desired.sound, desired.audio_bitrate, takes_opus=desired.target.enhanced
-        )
+        if missing_library(desired.audio_codec) is None:  # else the output says so
+            self._soundtrack.subscribe(
+                desired.id,
+                desired.muted,
+                desired.sound,
+                desired.audio_bitrate,
+                takes_opus=desired.target.enhanced,
+                codec=desired.audio_codec,
+            )
         if output is not None:
             output.update(desired)
             return
@@ -91,6 +101,7 @@ class Relay:
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
+        self._in_effect.pop(output_id, None)
         output = self._closing[output_id] = self._outputs.pop(output_id)
         self._arrange()
         self._end(self._close_output(output_id, output))
@@ -121,13 +132,28 @@ class Relay:
             publisher=self._publisher.report() if self._publisher else None,
             outputs=[self._output_report(i) for i in self._outputs]
             + [output.report() for i, output in self._closing.items() if i not in self._outputs],
-            ingest=self._former.followed_by(self._publisher.statistics()) if self._publisher else self._former,
+            ingest=self._ingest_statistics(),
+        )
+
+    def _ingest_statistics(self) -> control.IngestStatistics:
+        sound = self._soundtrack.statistics
+        present = self._publisher.statistics() if self._publisher else None
+        return (self._former.followed_by(present) if present else self._former).model_copy(
+            update={
+                "audio_packets_corrupt": sound.corrupt,
+                "audio_packets_late": sound.late,
+                "audio_concealed_ms": sound.concealed // 48,
+            }
         )
 
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
-        return self._outputs[output_id].report().model_copy(update={"muted": muted, "sound_enabled": sounding})
+        report = self._outputs[output_id].report()
+        if self._clock is None or self._soundtrack.settled(output_id):  # without a clock no sound begins
+            self._in_effect[output_id] = report.generation
+        generation = self._in_effect.get(output_id, 0)
+        return report.model_copy(update={"generation": generation, "muted": muted, "sound_enabled": sounding})
 
     def next_change(self) -> asyncio.Event:
         """Set by the next transition."""
