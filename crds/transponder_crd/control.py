@@ -16,7 +16,7 @@ from enum import StrEnum
 from pydantic import Field, JsonValue, SecretStr, field_serializer
 
 from transponder_crd.model import Model
-from transponder_crd.resource import Sound
+from transponder_crd.resource import AudioCodec, Sound
 
 HEARTBEAT_SECONDS = 5.0
 
@@ -61,7 +61,9 @@ class DesiredOutput(Model):
     target: RtmpTarget
     muted: bool = False
     sound: Sound | None = None
+    audio_codec: AudioCodec = AudioCodec.AAC
     audio_bitrate: int = 128_000
+    """bit/s, of AAC."""
     reconnect: ReconnectPolicy = ReconnectPolicy()
     hold_seconds: float = 0.0
     """How long a live session stays up without a publisher."""
@@ -129,6 +131,7 @@ class OutputReason(StrEnum):
     TIMEOUT = "Timeout"
     CLOSED_BY_SERVER = "ClosedByServer"
     PROTOCOL_ERROR = "ProtocolError"
+    CODEC_MISSING = "CodecMissing"
 
 
 class OutputStatistics(Model):
@@ -172,6 +175,12 @@ class IngestStatistics(Model):
     frames_not_transcoded: int = 0
     """Those that were damaged, or for which there was no time."""
     audio_packets: int = 0
+    audio_packets_corrupt: int = 0
+    """Malformed or not decodable."""
+    audio_packets_late: int = 0
+    """Dropped: silence had taken their place already."""
+    audio_concealed_ms: int = 0
+    """Sound of gaps that was made up from what came before."""
     rtt_ms: float | None = None
     skew_ms: float | None = None
     """How far sender reports moved the picture against the first guess by arrival."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from transponder_crd.control import ReconnectPolicy
 from transponder_crd.model import Model
-from transponder_crd.resource import StreamNamePrefix
+from transponder_crd.resource import AudioCodec, StreamNamePrefix
 
 
 class Defaults(Model):
@@ -21,8 +21,9 @@ class Defaults(Model):
         f"FMLE/3.0 (compatible; rtmp-transponder/{version('rtmp-transponder')})"
     )
     """`flashVer` of the RTMP connect command."""
+    audio_codec: AudioCodec = AudioCodec.AAC
     audio_bitrate: Annotated[int, Field(ge=32_000, le=320_000)] = 128_000
-    """bit/s."""
+    """bit/s, of AAC."""
     keyframe_interval: Annotated[float, Field(ge=1, le=20)] = 2.0
     """Seconds."""
     enhanced_rtmp: bool = False

@@ -83,14 +83,18 @@ class Sound(Model):
 
 class AudioCodec(StrEnum):
     AAC = "aac"
+    PCMA = "pcma"
+    PCMU = "pcmu"
+    SPEEX = "speex"
 
 
 class Audio(Model):
     """How the sound is encoded for the RTMP server."""
 
     codec: AudioCodec | None = None
+    """AAC; G.711 (8 kHz, mono), passed on where the publisher sends the same; or Speex (16 kHz, mono)."""
     bitrate: Annotated[int, Field(ge=32_000, le=320_000)] | None = None
-    """bit/s."""
+    """bit/s, of AAC."""
 
 
 class Video(Model):

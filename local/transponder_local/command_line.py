@@ -54,6 +54,7 @@ OPTIONS = (
         "put before stream names on the RTMP side (default: rtmp_; empty for none)",
     ),
     Option("--full-url", "defaults.full_url", None, "RTMP URLs end with the stream name or key"),
+    Option("--audio-codec", "defaults.audio_codec", "CODEC", "of the RTMP side: aac, pcma, pcmu, speex (default: aac)"),
     Option("--enhanced-rtmp", "defaults.enhanced_rtmp", None, "send Opus and VP9 as they come, by enhanced RTMP"),
     Option(
         "--hold-seconds", "defaults.hold_seconds", "SECONDS",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from transponder_crd.control import DesiredOutput, DesiredPublisher, DesiredRelay, ReconnectPolicy, RtmpTarget
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
-from transponder_crd.resource import Reconnect, RtmpTransponder, Stream, StreamPhase, TransponderSpec
+from transponder_crd.resource import Audio, Reconnect, RtmpTransponder, Stream, StreamPhase, TransponderSpec
 
 
 class ProblemReason(StrEnum):
@@ -91,14 +91,15 @@ def _keyframe_interval(spec: TransponderSpec, defaults: Defaults) -> float:
 
 def _desired_output(transponder: RtmpTransponder, target: RtmpTarget, defaults: Defaults) -> DesiredOutput:
     spec = transponder.spec
-    bitrate = spec.audio.bitrate if spec.audio else None
+    audio = spec.audio or Audio()
     return DesiredOutput(
         id=transponder.uid,
         generation=transponder.metadata.generation,
         target=target,
         muted=spec.muted,
         sound=spec.sound,
-        audio_bitrate=defaults.audio_bitrate if bitrate is None else bitrate,
+        audio_codec=audio.codec or defaults.audio_codec,
+        audio_bitrate=audio.bitrate or defaults.audio_bitrate,
         reconnect=_reconnect_policy(spec.reconnect or Reconnect(), defaults),
         hold_seconds=defaults.hold_seconds if spec.hold_seconds is None else spec.hold_seconds,
     )

@@ -10,7 +10,7 @@ from transponder_crd.control import PublisherState
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.session import IngestSettings, PublisherSession
 from transponder_relay.ingest.timeline import Timeline
-from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, SoundPacket
+from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, SoundPacket, VideoConfig
 from transponder_relay.playback.offer import Playable
 from transponder_relay.settings import RelaySettings
 from transponder_relay.transcode.transcoder import Transcoder
@@ -24,10 +24,11 @@ NO_OFFER = "Session not ready"
 class PublisherOwner(Protocol):
     """Where the media and the transitions of a publisher go."""
 
-    def on_publisher_connected(self, audio_codec: str | None) -> None: ...
+    def on_publisher_connected(self, video_codec: str | None, audio_codec: str | None) -> None: ...
     def on_publisher_changed(self) -> None: ...
     def on_publisher_ended(self) -> None: ...
     def on_video(self, unit: AccessUnit, time_ms: int) -> None: ...
+    def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None: ...
     def on_sound(self, packet: SoundPacket, position: int) -> None: ...
 
 
@@ -43,10 +44,14 @@ class Publisher:
         self._session: PublisherSession | None = None
         self._transcoder: Transcoder | None = None
         """Of a picture that is not H.264."""
+        self._is_transcoded, self._is_passed = True, False
+        self._left_out = False
+        """Pictures were not transcoded: the next one must be a keyframe."""
         self._keyframe_interval = 2.0
         self._reason: str | None = None
         self._codecs: tuple[str | None, str | None] = (None, None)
         self._parameter_sets: ParameterSets | None = None
+        self._size = (0, 0)
         self._started_at: datetime | None = None
         self._patience = asyncio.get_running_loop().call_later(settings.offer_timeout, self.on_ended, NO_OFFER)
 
@@ -84,11 +89,17 @@ class Publisher:
             self._transcoder.set_keyframe_interval(seconds)
 
     def request_keyframe(self) -> None:
-        """For an output: of the encoder if the picture is transcoded, else of the publisher."""
+        """For an output: of the encoder if the picture is transcoded, of the publisher if it is passed on."""
         if self._transcoder:
             self._transcoder.request_keyframe()
-        elif self._session:
+        if self._session and (self._is_passed or not self._transcoder):
             self._session.request_keyframe()
+
+    def serve(self, *, transcoded: bool, passed: bool) -> None:
+        """How pictures that are not H.264 are wanted."""
+        self._is_transcoded, self._is_passed = transcoded, passed
+        if self._session and self._transcoder:
+            self._session.set_passed_on(passed, self._keyframe_interval)
 
     def playable(self) -> Playable | None:
         """What players can be sent; None while it is not connected."""
@@ -99,15 +110,14 @@ class Publisher:
         return Playable(video is not None, audio, sets.sps[0] if sets else None)
 
     def report(self) -> control.PublisherReport:
-        sizes = self._parameter_sets
         return control.PublisherReport(
             id=self.id,
             state=self.state,
             reason=self._reason,
             video_codec=self._codecs[0],
             audio_codec=self._codecs[1],
-            width=sizes.width if sizes else 0,
-            height=sizes.height if sizes else 0,
+            width=self._size[0],
+            height=self._size[1],
             started_at=self._started_at,
         )
 
@@ -128,15 +138,29 @@ class Publisher:
         if video_codec not in (None, "H264"):
             self._transcoder = Transcoder(video_codec, self._settings.max_bitrate, self)
             self._transcoder.set_keyframe_interval(self._keyframe_interval)
-        self._owner.on_publisher_connected(audio_codec)
+        self._owner.on_publisher_connected(video_codec, audio_codec)
 
     def on_video(self, picture: AccessUnit | CodedPicture, time_ms: int) -> None:
         if self.state is not PublisherState.CONNECTED:
             return  # what was under way when the session was closed
         if isinstance(picture, AccessUnit):
             self._pass_on(picture, time_ms)
-        elif self._transcoder:
-            self._transcoder.push(picture, time_ms)
+            return
+        if self._is_passed:
+            config = self._owner.on_coded_picture(picture, time_ms)
+            if config:
+                self._see(config.width, config.height)
+        if self._transcoder:
+            self._transcode(self._transcoder, picture, time_ms)
+
+    def _transcode(self, transcoder: Transcoder, picture: CodedPicture, time_ms: int) -> None:
+        if not self._is_transcoded:
+            self._left_out = True
+        elif self._left_out and not picture.keyframe:
+            self.on_source_keyframe_needed()
+        else:
+            self._left_out = False
+            transcoder.push(picture, time_ms)
 
     def on_transcoded(self, unit: AccessUnit, time_ms: int) -> None:
         self._pass_on(unit, time_ms)
@@ -146,10 +170,16 @@ class Publisher:
             self._session.request_keyframe()
 
     def _pass_on(self, unit: AccessUnit, time_ms: int) -> None:
-        if unit.parameter_sets is not self._parameter_sets:
-            self._parameter_sets = unit.parameter_sets
-            self._owner.on_publisher_changed()
+        sets = unit.parameter_sets
+        if sets is not self._parameter_sets:
+            self._parameter_sets = sets
+            self._see(sets.width, sets.height)
         self._owner.on_video(unit, time_ms)
+
+    def _see(self, width: int, height: int) -> None:
+        if (width, height) != self._size:
+            self._size = (width, height)
+            self._owner.on_publisher_changed()
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
         if self.state is PublisherState.CONNECTED:

@@ -8,14 +8,14 @@ from collections.abc import Collection, Coroutine
 from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.timeline import Timeline
-from transponder_relay.media import AccessUnit, AudioTag, ParameterSets, SoundPacket, VideoTag
-from transponder_relay.outputs.flv import VideoTagger
+from transponder_relay.media import AccessUnit, AudioTag, CodedPicture, SoundPacket, VideoConfig
 from transponder_relay.outputs.output import Output, OutputSettings
+from transponder_relay.pictures import Pictures
 from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
-from transponder_relay.still import StillPicture
 from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,6 @@ FALLBACK_DELAY_MS = 150
 TICK = 0.1
 """Seconds between two looks at whether sound, or a still picture, is due."""
 
-STILL_INTERVAL_MS = 1000
-"""Between two stills while there is no publisher: players take a stream without pictures for broken."""
-
 
 class Relay:
     """The events of ingest, sound and outputs meet here; all of it runs in one event loop."""
@@ -40,24 +37,20 @@ class Relay:
         self._settings = settings
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
-        self._tagger = VideoTagger()
-        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe)
+        self._pictures = Pictures(self._timeline)
+        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
         """Of the publishers before this one."""
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
+        self._in_effect: dict[str, int] = {}
+        """The generation of each output as last reported: a new one counts once its sound file has begun or failed."""
         self._closing: dict[str, Output] = {}
         """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
-        self._targets: tuple[Output, ...] = ()
-        """The outputs as the hot path walks them."""
         self._endings: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._keyframe: tuple[VideoTag, ParameterSets] | None = None
-        """The latest."""
-        self._still: StillPicture | None = None
-        """From the end of a publisher to the first picture of the next."""
         self._clock: asyncio.Task[None] | None = None
         """Runs while anything is streamed."""
 
@@ -75,7 +68,8 @@ class Relay:
         self._touch()
 
     def _keeps(self, output_id: str, wanted: control.DesiredOutput | None) -> bool:
-        return wanted is not None and wanted.target == self._desired[output_id].target
+        present = self._desired[output_id]
+        return wanted is not None and (wanted.target, wanted.audio_codec) == (present.target, present.audio_codec)
 
     def _apply_publisher(self, desired: control.DesiredPublisher | None) -> None:
         present = self._publisher
@@ -92,24 +86,41 @@ class Relay:
     def _apply_output(self, desired: control.DesiredOutput) -> None:
         output = self._outputs.get(desired.id)
         self._desired[desired.id] = desired
-        self._soundtrack.subscribe(
-            desired.id, desired.muted, desired.sound, desired.audio_bitrate, takes_opus=desired.target.enhanced
-        )
+        if missing_library(desired.audio_codec) is None:  # else the output says so
+            self._soundtrack.subscribe(
+                desired.id,
+                desired.muted,
+                desired.sound,
+                desired.audio_bitrate,
+                takes_opus=desired.target.enhanced,
+                codec=desired.audio_codec,
+            )
         if output is not None:
             output.update(desired)
             return
         output = Output(desired, OutputSettings(ca_file=self._settings.rtmps_ca_file), self)
         self._outputs[desired.id] = output
-        self._targets = tuple(self._outputs.values())
+        self._arrange()
         if self._is_published:
             output.publisher_connected()
 
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
+        self._in_effect.pop(output_id, None)
         output = self._closing[output_id] = self._outputs.pop(output_id)
-        self._targets = tuple(self._outputs.values())
+        self._arrange()
         self._end(self._close_output(output_id, output))
+
+    def _arrange(self) -> None:
+        """Which output gets which pictures, and what the publisher is to give for that."""
+        self._pictures.set_outputs((o, self._desired[i].target.enhanced) for i, o in self._outputs.items())
+        self._serve()
+
+    def _serve(self) -> None:
+        if self._publisher:
+            wants_h264 = self._pictures.wants_h264 or bool(self.players.connected)
+            self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_vp9)
 
     async def _close_output(self, output_id: str, output: Output) -> None:
         await output.close()
@@ -139,13 +150,28 @@ class Relay:
             publisher=self._publisher.report() if self._publisher else None,
             outputs=[self._output_report(i) for i in self._outputs]
             + [output.report() for i, output in self._closing.items() if i not in self._outputs],
-            ingest=self._former.followed_by(self._publisher.statistics()) if self._publisher else self._former,
+            ingest=self._ingest_statistics(),
+        )
+
+    def _ingest_statistics(self) -> control.IngestStatistics:
+        sound = self._soundtrack.statistics
+        present = self._publisher.statistics() if self._publisher else None
+        return (self._former.followed_by(present) if present else self._former).model_copy(
+            update={
+                "audio_packets_corrupt": sound.corrupt,
+                "audio_packets_late": sound.late,
+                "audio_concealed_ms": sound.concealed // 48,
+            }
         )
 
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
-        return self._outputs[output_id].report().model_copy(update={"muted": muted, "sound_enabled": sounding})
+        report = self._outputs[output_id].report()
+        if self._clock is None or self._soundtrack.settled(output_id):  # without a clock no sound begins
+            self._in_effect[output_id] = report.generation
+        generation = self._in_effect.get(output_id, 0)
+        return report.model_copy(update={"generation": generation, "muted": muted, "sound_enabled": sounding})
 
     def next_change(self) -> asyncio.Event:
         """Set by the next transition."""
@@ -164,12 +190,14 @@ class Relay:
 
     # ------------------------------------------------------------------------------------------ publisher's events
 
-    def on_publisher_connected(self, audio_codec: str | None) -> None:
+    def on_publisher_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
+        self._pictures.set_codec(video_codec)
+        self._arrange()
         self._soundtrack.set_codec(audio_codec)
         if self._clock is None:  # else sound has gone on for the sessions that were held
             self._soundtrack.restart(self._position(time.monotonic()))
             self._clock = asyncio.create_task(self._run_clock())
-        for output in self._targets:
+        for output in self._outputs.values():
             output.publisher_connected()
         self._touch()
 
@@ -183,13 +211,12 @@ class Relay:
         self._touch()
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
-        tag = self._tagger.tag(unit, time_ms)
-        if tag.keyframe:  # as the first picture of a publisher is
-            self._keyframe, self._still = (tag, unit.parameter_sets), None
-        for output in self._targets:
-            output.video(tag)
+        self._pictures.send_h264(unit, time_ms)
         if self.players.connected:
             self.players.video(unit, time_ms)
+
+    def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
+        return self._pictures.send_vp9(picture, time_ms)
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
         self._soundtrack.live(packet, position)
@@ -197,10 +224,9 @@ class Relay:
             self.players.sound(packet, position)
 
     def _publisher_gone(self) -> None:
-        for output in self._targets:
+        for output in self._outputs.values():
             output.publisher_gone()
-        if self._keyframe and self._still is None:
-            self._still = StillPicture(*self._keyframe)
+        self._pictures.hold()
         self.players.end_all(PUBLISHER_STOPPED)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
@@ -208,9 +234,10 @@ class Relay:
 
     def _stop_idle_clock(self) -> None:
         """Without a publisher nothing is streamed but to sessions that are held."""
-        if self._clock and not self._is_published and not any(output.holding for output in self._targets):
+        if self._clock and not self._is_published and not any(output.holding for output in self._outputs.values()):
             self._clock.cancel()
-            self._clock = self._still = None
+            self._clock = None
+            self._pictures.drop_stills()
 
     @property
     def _is_published(self) -> bool:
@@ -221,16 +248,8 @@ class Relay:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
-            if self._still:
-                self._show(self._still, now)
+            self._pictures.show_still(now)
             self._stop_idle_clock()
-
-    def _show(self, still: StillPicture, now: float) -> None:
-        at = self._timeline.stand_in(now, STILL_INTERVAL_MS)
-        if at is not None:
-            tag = still.at(at)
-            for output in self._targets:
-                output.still(tag)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)

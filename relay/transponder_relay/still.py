@@ -13,14 +13,14 @@ _IDR_PIC_IDS = (65533, 65534)
 
 
 class StillPicture:
-    """A keyframe as many times as wanted.
+    """A keyframe as many times as wanted. Without parameter sets it is no H.264, and repeated as it is.
 
     Two IDR pictures in a row must differ in `idr_pic_id` (H.264, 7.4.3), else a decoder may take them for one.
     """
 
-    def __init__(self, keyframe: VideoTag, parameter_sets: ParameterSets) -> None:
+    def __init__(self, keyframe: VideoTag, parameter_sets: ParameterSets | None) -> None:
         self._keyframe = keyframe
-        self._bodies = cycle(_numbered(keyframe.body, parameter_sets))
+        self._bodies = cycle(_numbered(keyframe.body, parameter_sets) if parameter_sets else [keyframe.body])
 
     def at(self, time: int) -> VideoTag:
         """`time`: stream clock, ms."""

@@ -1,6 +1,7 @@
 """A publisher goes and comes back within `holdSeconds`: one RTMP session, one clock, the last picture between."""
 
 import asyncio
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def last_time(server: NginxRtmp) -> float:
 def check(path: Path, first: WhipSender, second: WhipSender) -> None:
     flv = Flv.read(path)
     assert decode_errors(path) == ""
+    assert missing_references(path) == []
     flv.check_monotone()
     flv.check_gapless_sound()
     assert len(flv.video_headers) == 1, "both publishers send the same parameter sets"
@@ -81,6 +83,14 @@ def check(path: Path, first: WhipSender, second: WhipSender) -> None:
     assert missing_at_start(second.sent, late) == missing_at_end(second.sent, late) == 0
     check_stills(flv, stills, away, back)
     check_silence(flv, away, back)
+
+
+def missing_references(path: Path) -> list[str]:
+    """What a decoder notes of jumps in frame_num: FFmpeg conceals them, and tells only who asks for debugging."""
+    command = ["ffmpeg", "-v", "debug", "-threads", "1", "-i", str(path), "-f", "null", "-"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr
+    assert "nal_unit_type: 5(IDR)" in told, "this FFmpeg tells what it decodes"
+    return [line for line in told.splitlines() if "Frame num gap" in line or "reference picture missing" in line]
 
 
 def between(flv: Flv, stills: list[Picture]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.clip import Clip
+from support.clip import Clip, vpx_clip
 from support.comparison import missing_at_start
 from support.flv import SAMPLE_RATE, Flv, decode_errors, flashes, tones
 from support.node_media_server import NodeMediaServer, node_media_server
@@ -125,3 +125,43 @@ def beeps_after_flashes(flv: Flv, path: Path) -> list[float]:
             sound[at : at + len(samples)] = samples
     starts = [beep.start for beep in tones(sound, 1000)]
     return [(min(starts, key=lambda s: abs(s - flash)) - flash) * 1000 for flash in flashes(flv)[1:]]
+
+
+async def test_vp9_by_enhanced_rtmp(tmp_path: Path) -> None:
+    """Bit by bit, and over a hold."""
+    async with node_media_server(tmp_path / "nms") as server, running_product(tmp_path, "--enhanced-rtmp") as product:
+        id_ = (await product.rest.startup("demo", server.url))["mediaSessionId"]
+        async with WhipSender(vpx_clip("VP9")) as sender:
+            await sender.start(product.whip("demo"))
+            await product.rest.until_state(id_, "Live")
+            live = await product.rest.until(id_, lambda t: bool(t["width"]), "told the size")
+            assert (live["width"], live["height"]) == (640, 360)
+            path = await server.receives("rtmp_demo", 500_000, timeout=20)
+            assert await sender.stop() == 200
+            await product.rest.until_state(id_, "Holding")
+            last = len(pictures(path))
+            async with asyncio.timeout(5):
+                while len(pictures(path)) < last + 2:  # noqa: ASYNC110 - a file says nothing when it grows
+                    await asyncio.sleep(0.1)
+        await product.rest.tell("terminate", id_)
+    frames = [bytes(nal) for picture in vpx_clip("VP9").pictures for nal in picture.nals]
+    received = pictures(path)
+    assert received[0] in frames
+    start = frames.index(received[0])
+    assert received[: last - 1] == frames[start : start + last - 1]
+    keyframes = [frame for frame in received[: last + 1] if is_keyframe(frame)]
+    assert received[last + 1] == keyframes[-1], "the last keyframe stands while the publisher is away"
+    with av.open(str(path)) as container:
+        assert [s.codec_context.name for s in (*container.streams.video, *container.streams.audio)] == ["vp9", "opus"]
+        decoded = list(container.decode(video=0))
+    assert len(decoded) >= last
+    assert {(frame.width, frame.height) for frame in decoded} == {(640, 360)}
+
+
+def pictures(path: Path) -> list[bytes]:
+    """VP9 frames of a recording."""
+    return [tag.body[5:] for tag in Flv.read(path).tags if tag.type == 9 and tag.body[0] & 15 == 1]
+
+
+def is_keyframe(frame: bytes) -> bool:
+    return not frame[0] & 0x0C

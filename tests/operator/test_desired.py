@@ -10,6 +10,7 @@ from transponder_crd.defaults import Defaults
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.resource import (
     Audio,
+    AudioCodec,
     Reconnect,
     RtmpTransponder,
     Sound,
@@ -66,7 +67,7 @@ def test_a_transponder_alone_needs_a_relay_that_waits() -> None:
     (output,) = relay.outputs
     assert (output.id, output.generation, output.muted, output.sound) == ("t1", 3, False, None)
     assert (output.target.host, output.target.stream_name.get_secret_value()) == ("host", "rtmp_demo")
-    assert output.audio_bitrate == 128_000
+    assert (output.audio_codec, output.audio_bitrate) == (AudioCodec.AAC, 128_000)
     assert output.reconnect == ReconnectPolicy(initial_seconds=1, max_seconds=30, max_attempts=0)
 
 
@@ -128,7 +129,7 @@ def test_the_spec_wins_over_the_defaults() -> None:
     spec = {
         "muted": True,
         "sound": Sound(file="a.wav", loop=True),
-        "audio": Audio(bitrate=64_000),
+        "audio": Audio(bitrate=64_000, codec=AudioCodec.SPEEX),
         "reconnect": Reconnect(initial_seconds=0.5, max_attempts=4),
         "stream_name_prefix": "x_",
         "flash_version": "Mine/1",
@@ -137,6 +138,7 @@ def test_the_spec_wins_over_the_defaults() -> None:
     assert relay is not None
     (output,) = relay.outputs
     assert (output.muted, output.sound, output.audio_bitrate) == (True, Sound(file="a.wav", loop=True), 64_000)
+    assert output.audio_codec is AudioCodec.SPEEX
     assert output.reconnect == ReconnectPolicy(initial_seconds=0.5, max_seconds=30, max_attempts=4)
     assert (output.target.stream_name.get_secret_value(), output.target.flash_version) == ("x_demo", "Mine/1")
 

@@ -18,6 +18,7 @@ from support.nginx_rtmp import until
 from support.processes import free_port
 
 VERSION = "4.4.3"
+_NODE = 20
 _INSTALL_SECONDS = 120
 
 
@@ -57,6 +58,9 @@ def installed() -> Path | str:
     """Folder of the package, or why there is none. The first call on a machine installs it into the cache folder."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed"
+    found = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    if int(found.removeprefix("v").split(".")[0]) < _NODE:
+        return f"node-media-server {VERSION} needs node {_NODE}, and this is {found}"
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = cache_home / "rtmp-transponder" / f"node-media-server-{VERSION}"
     package = home / "node_modules" / "node-media-server"

@@ -79,6 +79,11 @@ class PublisherSession:
         if self._passed_on:
             self._keyframes.set_interval(seconds)
 
+    def set_passed_on(self, passed: bool, keyframe_interval: float) -> None:
+        """Whether the picture reaches an output as it is; then keyframes are asked for at that interval (seconds)."""
+        self._passed_on = passed
+        self._keyframes.set_interval(keyframe_interval if passed else math.inf)
+
     def set_max_bitrate(self, bits_per_second: int) -> None:
         """Takes effect with the next report, within a second."""
         self._max_bitrate = bits_per_second

@@ -39,7 +39,7 @@ class Feed:
         self._video: VideoConfig | None = None
         self._audio = expected_audio
         self._video_header_sent = b""
-        self._audio_header_sent = b""
+        self._audio_header_sent: bytes | None = None
         self._metadata_sent = b""
         self._video_time = 0
         self._audio_time = 0
@@ -73,7 +73,7 @@ class Feed:
             return _NOTHING
         self._audio_time = time
         message = _media(ChunkStream.AUDIO, MessageType.AUDIO, self._stream_id, time, tag.body)
-        if tag.config is self._audio and self._audio_header_sent:
+        if tag.config is self._audio and self._audio_header_sent is not None:
             return message
         self._audio = tag.config
         return self._headers(time) + message
@@ -102,7 +102,8 @@ class Feed:
             buffers += _media(ChunkStream.VIDEO, MessageType.VIDEO, self._stream_id, time, body)
         if self._audio.sequence_header != self._audio_header_sent:
             body = self._audio_header_sent = self._audio.sequence_header
-            buffers += _media(ChunkStream.AUDIO, MessageType.AUDIO, self._stream_id, time, body)
+            if body:  # G.711 and Speex have none
+                buffers += _media(ChunkStream.AUDIO, MessageType.AUDIO, self._stream_id, time, body)
         return buffers
 
 

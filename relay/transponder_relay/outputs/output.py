@@ -7,12 +7,13 @@ is there, so that it is mostly ready before the first picture; what comes meanwh
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from transponder_crd import control
 from transponder_crd.control import OutputReason, OutputState
-from transponder_relay.media import AudioConfig, AudioTag, VideoTag
+from transponder_relay.media import AudioTag, VideoTag
 from transponder_relay.outputs.backlog import Backlog
 from transponder_relay.outputs.backoff import Backoff, made_progress
 from transponder_relay.outputs.connection import Connection
@@ -22,12 +23,12 @@ from transponder_relay.outputs.liveness import Liveness
 from transponder_relay.outputs.opening import open_connection
 from transponder_relay.outputs.sender import Counters, Sender
 from transponder_relay.outputs.settings import OutputSettings
+from transponder_relay.sound.coding import Coding, missing_library
 
 __all__ = ["Output", "OutputEvents", "OutputSettings"]
 
 _log = logging.getLogger(__name__)
 
-_SAMPLE_RATE, _CHANNELS = 48_000, 2  # of all sound that a relay makes
 _TICK = 1.0
 """Seconds between two looks at the liveness of a connection."""
 
@@ -187,6 +188,9 @@ class Output:
         """Connect, and connect again. Ends by being cancelled, or when it gives up."""
         if earlier:  # a server refuses a name that it takes for published still
             await asyncio.wait(earlier)
+        if library := missing_library(self._desired.audio_codec):
+            self._become(OutputState.FAILED, Failure(OutputReason.CODEC_MISSING, library))
+            return
         while True:
             try:
                 connection = await open_connection(self._desired.target, self._settings)
@@ -241,7 +245,8 @@ class Output:
             self._reconnects += 1
             self._was_lost = False
         sound_alone_ms = settings.sound_alone_after * 1000
-        audio = AudioConfig(_SAMPLE_RATE, _CHANNELS, self._desired.audio_bitrate, b"")
+        coding = Coding.of(self._desired.audio_codec, self._desired.audio_bitrate)
+        audio = replace(coding.config, sequence_header=b"")
         feed = Feed(connection.stream_id, self._epoch, audio, sound_alone_ms, settings.encoder)
         self._sender = Sender(connection, feed, self._new_backlog(), self._counters, self._events.want_keyframe)
         self._become(OutputState.LIVE)

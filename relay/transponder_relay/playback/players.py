@@ -46,11 +46,18 @@ class _Entry:
 class Players:
     """`connected` are those that media goes to: while it is empty, a picture costs the look at it."""
 
-    def __init__(self, settings: TransportSettings, clock: Clock, want_keyframe: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: TransportSettings,
+        clock: Clock,
+        want_keyframe: Callable[[], None],
+        on_connected_change: Callable[[], None],
+    ) -> None:
         self.connected: tuple[Player, ...] = ()
         self._settings = settings
         self._clock = clock
         self._want_keyframe = want_keyframe
+        self._on_connected_change = on_connected_change
         self._entries: dict[str, _Entry] = {}
         self._answering: set[str] = set()
         self._endings = 0
@@ -151,8 +158,10 @@ class Players:
             return
         if player.state is PlayerState.CONNECTED:
             self.connected = (*self.connected, player)
+            self._on_connected_change()
         elif ended:
             self.connected = tuple(p for p in self.connected if p is not player)
+            self._on_connected_change()
             task = asyncio.create_task(player.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

@@ -1,9 +1,10 @@
 """One output as the soundtrack sees it: what it asked for, and what it hears at a given block."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from transponder_crd.resource import Sound
 from transponder_relay.sound.clip import Clip
+from transponder_relay.sound.coding import Coding
 from transponder_relay.sound.programmes import Inserted, Insertion, Live, Programme, Silence
 
 
@@ -12,24 +13,24 @@ class Listener:
     """`muted` and the insertion are independent: an insertion goes on unheard while muted."""
 
     muted: bool
-    bitrate: int
+    coding: Coding
+    current: Programme
+    """What the frame sent last was of."""
     takes_opus: bool = False
     sound: Sound | None = None
     """As last asked for, even if it ended."""
-    current: Programme = field(default=Silence(0))
-    """What the frame sent last was of."""
+    starting: bool = False
+    """`sound` has neither begun nor failed: its file is being read, or there is no publisher and so no block."""
     insertion: Insertion | None = None
     next_clip: Clip | None = None
     """Loaded for `sound`; it begins with the next block."""
-    waiting: bool = False
-    """`sound` has not begun yet: its file is being read, or there is no publisher and so no block."""
 
     def begin(self, block: int) -> bool:
         """Start the clip that is ready at this block. True if there was one."""
         if self.next_clip is None or self.sound is None:
             return False
         self.insertion = Insertion(self.next_clip, self.sound.loop, block)
-        self.next_clip, self.waiting = None, False
+        self.next_clip, self.starting = None, False
         return True
 
     def end(self, block: int) -> bool:
@@ -39,11 +40,11 @@ class Listener:
         self.insertion = None
         return True
 
-    def programme(self, block: int, live: bool) -> Programme:
-        """What is to be heard at a block. `live`: the publisher has a sound track."""
+    def programme(self, block: int, live: str | None) -> Programme:
+        """What is to be heard at a block. `live`: the codec of the publisher's sound track, if it has one."""
         if self.muted:
-            return Silence(self.bitrate)
+            return Silence(self.coding)
         insertion = self.insertion
         if insertion and (insertion.last is None or block <= insertion.last):
-            return Inserted(insertion, self.bitrate)
-        return Live(self.bitrate) if live else Silence(self.bitrate)
+            return Inserted(insertion, self.coding)
+        return Live(self.coding, live.lower() == self.coding.codec) if live else Silence(self.coding)

@@ -19,12 +19,14 @@ beyond it are dropped until then."""
 
 @dataclass(slots=True)
 class SoundStatistics:
-    """Packets since the relay started."""
+    """Packets and samples since the relay started."""
 
     corrupt: int = 0
     """Malformed or not decodable; silence or concealment took their place."""
     late: int = 0
     """Dropped: what they hold had been replaced by silence already, or lies beyond `FILL_LIMIT`."""
+    concealed: int = 0
+    """48 kHz samples of gaps that were made up from the past; counted while somebody listens."""
 
 
 class LiveLine:
@@ -101,7 +103,9 @@ class LiveLine:
     def _decode(self, decoder: Decoder, payload: bytes, position: int) -> None:
         gap = position - decoder.held - self.end
         if gap > TOLERANCE:
-            self._pcm += decoder.conceal(gap)
+            made_up = decoder.conceal(gap)
+            self.statistics.concealed += len(made_up) // SAMPLE_BYTES
+            self._pcm += made_up
         start = position - decoder.held
         try:
             self._append(start, decoder.decode(payload))

@@ -123,7 +123,7 @@ class OpusTrack:
 
     def _play(self, output_id: str, line: _Line, programme: Inserted, position: int) -> None:
         if line.voice is None or line.voice.insertion is not programme.insertion:
-            line.voice = OpusVoice(programme.insertion, line.position, programme.bitrate)
+            line.voice = OpusVoice(programme.insertion, line.position, programme.coding.bitrate)
         while line.position + FRAME <= position:
             self._send([output_id], _tag(line.position, line.voice.read()))
             line.position += FRAME

@@ -20,6 +20,10 @@ SAMPLE_BYTES: Final = 4
 BLOCK_BYTES: Final = BLOCK * SAMPLE_BYTES
 
 
+Frames = tuple[tuple[int, bytes], ...]
+"""FLV bodies with their times in ms on the stream clock."""
+
+
 def milliseconds(block: int) -> int:
     """The stream clock, in ms, at the first sample of a block (rounded, so that no error adds up)."""
     return (block * 64 + 1) // 3
@@ -71,3 +75,16 @@ class Resampler:
         self._taken += frame.samples
         self._given += len(pcm) // (2 if mono else SAMPLE_BYTES)
         return doubled(pcm) if mono else pcm
+
+
+class Downsampler:
+    """Blocks of PCM of the relay into mono, 16 bit, of a lower rate, aligned as `Resampler` is."""
+
+    def __init__(self, rate: int) -> None:
+        self._resampler = AudioResampler("s16", "mono", rate, options={"internal_sample_fmt": "fltp"})
+
+    def convert(self, pcm: bytes) -> bytes:
+        frame = AudioFrame("s16", "stereo", len(pcm) // SAMPLE_BYTES)
+        frame.sample_rate = RATE
+        frame.planes[0].update(pcm)
+        return b"".join(packed(f) for f in self._resampler.resample(frame))

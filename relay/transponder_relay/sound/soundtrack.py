@@ -1,7 +1,8 @@
 """The sound of all outputs of one relay: who hears what, block by block.
 
-A frame leaves two blocks (43 ms) after the block it is for: FFmpeg's AAC encoder looks that far ahead. Programmes are
-switched between frames; the overlap of AAC's transform makes each switch a cross-fade of one frame.
+A frame leaves two blocks (43 ms) after the block it is for: FFmpeg's AAC encoder looks that far ahead, and the others
+keep the same distance. Programmes are switched between frames; the overlap of AAC's transform makes each switch a
+cross-fade of one frame, G.711 is cross-faded here, and Speex predicts from what was before.
 
     block being filled    n         n+1       n+2
     frame sent            n-2       n-1       n         (when that block is full)
@@ -15,17 +16,18 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Protocol
 
-from transponder_crd.resource import Sound
+from transponder_crd.resource import AudioCodec, Sound
 from transponder_relay.media import AudioTag, SoundPacket
-from transponder_relay.sound.aac import aac_format
 from transponder_relay.sound.clip import Clip
+from transponder_relay.sound.coding import G711, Coding
 from transponder_relay.sound.decoders import decoder_of
+from transponder_relay.sound.g711 import G711Line, crossfaded
 from transponder_relay.sound.library import Library, SoundFileError
 from transponder_relay.sound.listener import Listener
 from transponder_relay.sound.live import LiveLine, SoundStatistics
 from transponder_relay.sound.opus import OpusTrack
 from transponder_relay.sound.patience import Patience
-from transponder_relay.sound.pcm import BLOCK, milliseconds
+from transponder_relay.sound.pcm import BLOCK, Frames
 from transponder_relay.sound.programmes import Live, Programme, Silence, Voices
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,8 @@ class SoundEvents(Protocol):
     """What a soundtrack tells. Called from `live` and `advance`; for an unreadable file, from the event loop."""
 
     def on_audio(self, output_ids: Collection[str], tag: AudioTag) -> None:
-        """One frame for these outputs. Times of an output grow by 1024 samples from tag to tag, but for a restart."""
+        """One frame for these outputs. Times of an output grow from tag to tag by the samples of a frame (1024 of AAC,
+        960 of Speex and, mostly, Opus), but for a restart."""
         ...
 
     def on_sound_change(self, output_id: str) -> None:
@@ -47,7 +50,7 @@ class SoundEvents(Protocol):
 
 
 class Soundtrack:
-    """Every output gets a gap-free run of AAC frames, from the live sound, a sound file, or silence.
+    """Every output gets a gap-free run of frames in its codec, from the live sound, a sound file, or silence.
 
     Positions are 48 kHz samples on the stream clock. All calls must come from one thread; `subscribe` with a sound
     needs a running event loop (the file is read in another thread).
@@ -59,7 +62,9 @@ class Soundtrack:
         self._loads: dict[str, asyncio.Task[Clip]] = {}
         self._listeners: dict[str, Listener] = {}
         self._line = LiveLine()
-        self._voices = Voices()
+        self._codec: str | None = None
+        self._g711 = G711Line()
+        self._voices = Voices(self._g711)
         self._opus = OpusTrack(events.on_audio)
         self._passes_opus = False
         self._patience = Patience()
@@ -70,9 +75,17 @@ class Soundtrack:
         return self._line.statistics
 
     def sound_enabled(self, output_id: str) -> bool:
-        """A sound file plays for this output, heard or muted, or will as soon as it is read and there is a publisher."""
+        """A sound file plays for this output, heard or muted, or will once it is read and there is a publisher."""
         listener = self._listeners.get(output_id)
-        return listener is not None and (listener.waiting or listener.insertion is not None)
+        return listener is not None and (listener.starting or listener.insertion is not None)
+
+    def settled(self, output_id: str) -> bool:
+        """Whether what was last asked of an output's sound is so: a sound file has begun, or could not be read.
+
+        A file begins with a block, so only while sound or the clock comes in.
+        """
+        listener = self._listeners.get(output_id)
+        return listener is None or not listener.starting
 
     def set_codec(self, codec: str | None) -> None:
         """The present publisher's codec: `opus`, `PCMU`, `PCMA`, or None if it has no sound track.
@@ -80,6 +93,8 @@ class Soundtrack:
         Raises ValueError for another name.
         """
         self._line.set_decoder(decoder_of(codec) if codec else None)
+        self._codec = codec
+        self._g711.restart(_g711_of(codec))
         if codec is not None and self._passes_opus != (codec == "opus"):
             self._passes_opus = codec == "opus"
             self._opus.restart((self._line.block - LOOKAHEAD) * BLOCK)  # after the last frame sent
@@ -88,20 +103,30 @@ class Soundtrack:
     # ------------------------------------------------------------------------------------------ outputs
 
     def subscribe(
-        self, output_id: str, muted: bool, sound: Sound | None, bitrate: int, takes_opus: bool = False
+        self,
+        output_id: str,
+        muted: bool,
+        sound: Sound | None,
+        bitrate: int,
+        takes_opus: bool = False,
+        codec: AudioCodec = AudioCodec.AAC,
     ) -> None:
         """Set what an output is to hear; again with the same values, nothing changes.
 
-        `bitrate` in bit/s. `takes_opus`: a publisher's Opus is passed on as it is; silence and files are Opus then.
+        `bitrate` in bit/s, of AAC. `takes_opus`: a publisher's Opus is passed on as it is in place of AAC; silence and
+        files are Opus then. G.711 is passed on where it is the output's codec. Raises OSError if Speex is asked for and
+        not installed.
         Another sound, or another trigger, plays from its start with the next block after it is read; until then the
         output hears what it heard. The same sound goes on, or stays ended.
         """
-        aac_format(bitrate)
+        coding = Coding.of(codec, bitrate)
+        coding.silence(0)
         listener = self._listeners.get(output_id)
         if listener is None:
-            listener = Listener(muted, bitrate, current=Silence(bitrate))
+            listener = Listener(muted, coding, current=Silence(coding))
             self._listeners[output_id] = listener
-        listener.muted, listener.bitrate, listener.takes_opus = muted, bitrate, takes_opus
+        listener.muted, listener.coding = muted, coding
+        listener.takes_opus = takes_opus and codec is AudioCodec.AAC
         if sound != listener.sound:
             self._ask(output_id, listener, sound)
         self._listen()
@@ -112,7 +137,7 @@ class Soundtrack:
         self._listen()
 
     def _ask(self, output_id: str, listener: Listener, sound: Sound | None) -> None:
-        listener.sound, listener.next_clip, listener.waiting = sound, None, sound is not None
+        listener.sound, listener.next_clip, listener.starting = sound, None, sound is not None
         if sound is None:
             listener.insertion = None
             return
@@ -134,7 +159,7 @@ class Soundtrack:
             return
         reason = error if isinstance(error, SoundFileError) else type(error).__name__
         log.warning("output %s plays no sound: %s", output_id, reason)
-        listener.insertion, listener.waiting = None, False
+        listener.insertion, listener.starting = None, False
         self._listen()
         self._events.on_sound_change(output_id)
 
@@ -145,6 +170,8 @@ class Soundtrack:
         overlaps is dropped, a corrupt packet is counted. Never raises for what a packet holds."""
         self._patience.packet(position)
         self._line.write(packet.payload, position)
+        if _g711_of(self._codec):
+            self._g711.write(packet.payload, position)
         self._run()
         if self._passes_opus:
             self._opus.packet(self._heard_as_opus(), packet.payload, position)
@@ -168,7 +195,8 @@ class Soundtrack:
         self._line.restart(position)
         self._first = self._line.block
         self._patience = Patience()
-        self._voices = Voices()  # encoders hold two blocks of the past
+        self._g711.restart(_g711_of(self._codec))
+        self._voices = Voices(self._g711)  # encoders hold two blocks of the past
         self._opus.restart(position)
 
     # ------------------------------------------------------------------------------------------ blocks
@@ -185,7 +213,7 @@ class Soundtrack:
         ended = [output_id for output_id, listener in self._listeners.items() if listener.end(frame)]
         self._listen()
         if frame >= self._first:
-            self._send(frame, groups, bodies)
+            self._send(groups)
         for output_id in started + ended:
             self._events.on_sound_change(output_id)
 
@@ -194,11 +222,11 @@ class Soundtrack:
 
     def _heard_as_opus(self) -> dict[str, Programme]:
         block = self._line.block
-        return {i: li.programme(block, True) for i, li in self._listeners.items() if self._hears_opus(li)}
+        return {i: li.programme(block, self._codec) for i, li in self._listeners.items() if self._hears_opus(li)}
 
     def _wanted(self, block: int) -> set[Programme]:
         """The programmes to encode: those heard now, and those heard when this block's frame comes out."""
-        live = self._line.has_decoder
+        live = self._codec
         wanted: set[Programme] = set()
         for listener in self._listeners.values():
             if self._hears_opus(listener):
@@ -206,29 +234,49 @@ class Soundtrack:
             wanted |= {listener.current, listener.programme(block, live), listener.programme(block - LOOKAHEAD, live)}
         return wanted
 
-    def _groups(self, frame: int, bodies: dict[Programme, bytes]) -> dict[Programme, list[str]]:
-        """Who hears which programme in this frame.
+    def _groups(
+        self, frame: int, bodies: dict[Programme, Frames]
+    ) -> dict[tuple[Programme, Programme], tuple[Frames, list[str]]]:
+        """What to send for this block, and who hears it; by what was heard before, where that counts, and what is now.
 
         A programme that is new has no frame yet: until then an output hears on what it heard. So a clip begins with the
         silent frame before its first block, which holds the fade into that block.
         """
-        groups: dict[Programme, list[str]] = {}
+        groups: dict[tuple[Programme, Programme], tuple[Frames, list[str]]] = {}
         for output_id, listener in self._listeners.items():
             if self._hears_opus(listener):
                 continue
-            programme = listener.programme(frame, self._line.has_decoder)
+            before = listener.current
+            programme = listener.programme(frame, self._codec)
             if programme in bodies or isinstance(programme, Silence):
                 listener.current = programme
-            heard = listener.current if listener.current in bodies else Silence(listener.current.bitrate)
-            groups.setdefault(heard, []).append(output_id)
+            heard = listener.current if listener.current in bodies else Silence(listener.current.coding)
+            fades = heard.coding.codec in G711 and before.coding == heard.coding
+            key = (before if fades else heard, heard)
+            if key not in groups:
+                groups[key] = (_frames(*key, frame, bodies), [])
+            groups[key][1].append(output_id)
         return groups
 
-    def _send(self, frame: int, groups: dict[Programme, list[str]], bodies: dict[Programme, bytes]) -> None:
-        time = milliseconds(frame)
-        for programme, output_ids in groups.items():
-            aac = aac_format(programme.bitrate)
-            self._events.on_audio(output_ids, AudioTag(time, bodies.get(programme, aac.silence), aac.config))
+    def _send(self, groups: dict[tuple[Programme, Programme], tuple[Frames, list[str]]]) -> None:
+        for (_, programme), (frames, output_ids) in groups.items():
+            for time, body in frames:
+                self._events.on_audio(output_ids, AudioTag(time, body, programme.coding.config))
 
     def _listen(self) -> None:
         """Decode the live sound only if somebody hears it in the block being filled, or before."""
-        self._line.listen(any(isinstance(p, Live) for p in self._wanted(self._line.block)))
+        wanted = self._wanted(self._line.block)
+        self._line.listen(any(isinstance(p, Live) and not p.passed for p in wanted))
+
+
+def _g711_of(codec: str | None) -> AudioCodec | None:
+    """The same codec for RTMP."""
+    return next((c for c in G711 if codec and c == codec.lower()), None)
+
+
+def _frames(before: Programme, heard: Programme, block: int, bodies: dict[Programme, Frames]) -> Frames:
+    """The frames of a block that goes from the one programme to the other, which may be the same."""
+    after = bodies.get(heard) or heard.coding.silence(block)
+    if before == heard:
+        return after
+    return crossfaded(heard.coding.codec, bodies.get(before) or before.coding.silence(block), after)

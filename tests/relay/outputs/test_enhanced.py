@@ -7,16 +7,19 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.flv import Flv, Tag
 from support.outputs import connected, reaches
 from support.rtmp_server import rtmp_server
 from support.tags import clip, feed
 
 from transponder_crd.control import OutputState
-from transponder_relay.media import AudioTag, VideoTag
+from transponder_relay.media import AudioTag, CodedPicture, VideoTag
 from transponder_relay.outputs import amf, enhanced
 from transponder_relay.outputs.chunks import MessageType
 from transponder_relay.outputs.enhanced import FourCC
+from transponder_relay.outputs.vp9 import Vp9Tagger
 from transponder_relay.sound.opus import OPUS_CONFIG
 
 WIDTH, HEIGHT = 320, 180
@@ -27,14 +30,14 @@ CODECS = {
 }
 
 
-def muxed(codec: str, options: dict[str, str]) -> Flv:
+def muxed(codec: str, options: dict[str, str], width: int = WIDTH, height: int = HEIGHT) -> Flv:
     """A few pictures in FLV as FFmpeg writes it."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="flv") as container:
         stream = container.add_stream(codec, rate=30, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(4):
-            frame = av.VideoFrame.from_ndarray(np.full((HEIGHT * 3 // 2, WIDTH), 50 * number, np.uint8), "yuv420p")
+            frame = av.VideoFrame.from_ndarray(np.full((height * 3 // 2, width), 50 * number, np.uint8), "yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -66,6 +69,27 @@ def test_pictures_are_written_as_ffmpeg_writes_them(code: FourCC) -> None:
                 continue  # the end of the sequence, colours: not sent
             case _:
                 pytest.fail(f"a body of type {kind}")
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 180), (640, 360), (1280, 720), (98, 66)])
+def test_vp9_is_described_by_its_keyframe(width: int, height: int) -> None:
+    bodies = [tag.body for tag in muxed(*CODECS[FourCC.VP9], width, height).tags if tag.type == 9]
+    header = next(body for body in bodies if body[0] & 15 == 0)
+    frames = [body for body in bodies if body[0] & 15 == 1]
+    tagger = Vp9Tagger()
+    assert tagger.tag(CodedPicture(0, 0.0, False, frames[1][5:]), 0) is None
+    tags = [tagger.tag(CodedPicture(0, 0.0, body[0] >> 4 == 9, body[5:]), at) for at, body in enumerate(frames)]
+    assert [tag and tag.body for tag in tags] == frames
+    configs = {id(tag.config): tag.config for tag in tags if tag}
+    ((_, config),) = configs.items()
+    assert config.sequence_header == header
+    assert (config.width, config.height) == (width, height)
+
+
+@given(st.binary(max_size=40))
+def test_what_is_no_keyframe_of_vp9_describes_nothing(frame: bytes) -> None:
+    tag = Vp9Tagger().tag(CodedPicture(0, 0.0, True, frame), 0)
+    assert tag is None or (frame[0] >> 4 == 8 and frame[1:4] == b"\x49\x83\x42")
 
 
 async def test_connect_says_what_may_come() -> None:

@@ -45,7 +45,7 @@ class Recorder:
         self.wishes += 1
         self._note()
 
-    def on_publisher_connected(self, audio_codec: str | None) -> None:
+    def on_publisher_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
         self._note()
 
     def on_publisher_changed(self) -> None:

@@ -1,0 +1,151 @@
+"""A relay in this process: a publisher by WebRTC in, RTMP servers of ours out."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from support.clip import Clip, clip, vpx_clip
+from support.nginx_rtmp import until
+from support.rtmp_server import Server, rtmp_server
+from support.sounds import tone, wav
+from support.whip_sender import WhipSender
+
+from transponder_crd import control
+from transponder_crd.control import DesiredOutput, DesiredPublisher, DesiredRelay, OutputState
+from transponder_crd.resource import Sound
+from transponder_relay.outputs.chunks import MessageType
+from transponder_relay.relay import Relay
+from transponder_relay.settings import RelaySettings
+
+
+class Stage:
+    """A relay and what is desired of it."""
+
+    def __init__(self, sounds: Path) -> None:
+        settings = RelaySettings.model_validate(
+            {
+                "instance": "one", "stream_name": "demo", "token": "t", "sounds_folder": sounds,
+                "media_addresses": ["127.0.0.1"],
+            }
+        )  # fmt: skip
+        self.relay = Relay(settings)
+        self.outputs: list[DesiredOutput] = []
+        self.publisher: DesiredPublisher | None = None
+
+    def apply(self) -> None:
+        self.relay.apply(DesiredRelay(stream_name="demo", publisher=self.publisher, outputs=self.outputs))
+
+    def add(self, server: Server, *, enhanced: bool = False, hold: float = 5.0) -> str:
+        target = server.target().model_copy(update={"enhanced": enhanced})
+        output = DesiredOutput(id=str(len(self.outputs)), generation=1, target=target, hold_seconds=hold)
+        self.outputs.append(output)
+        self.apply()
+        return output.id
+
+    @contextlib.asynccontextmanager
+    async def publishing(self, media: Clip, id_: str = "p") -> AsyncIterator[WhipSender]:
+        self.publisher = DesiredPublisher(id=id_)
+        self.apply()
+        async with WhipSender(media) as sender:
+            await sender.accept(await self.relay.answer(control.Offer(publisher_id=id_, sdp=await sender.offer())))
+            yield sender
+
+    async def reaches(self, output_id: str, state: OutputState, timeout: float = 10) -> None:
+        await until(lambda: self.state(output_id) is state, timeout)
+
+    def state(self, output_id: str) -> OutputState:
+        return next(o.state for o in self.relay.report().outputs if o.id == output_id)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    made = Stage(tmp_path)
+    try:
+        yield made
+    finally:
+        await made.relay.close()
+
+
+def pictures(server: Server, session: int = 0) -> list[bytes]:
+    """Bodies with a picture; the sequence headers left out."""
+    if len(server.sessions) <= session:
+        return []
+    bodies = [m.body for m in server.sessions[session].media(MessageType.VIDEO)]
+    return [body for body in bodies if (body[0] & 15 if body[0] & 128 else body[1]) != 0]
+
+
+async def test_vp9_is_passed_on_to_one_and_transcoded_for_another(stage: Stage) -> None:
+    media = vpx_clip("VP9")
+    async with rtmp_server() as passing, rtmp_server() as plain:
+        stage.add(passing, enhanced=True)
+        async with stage.publishing(media):
+            await until(lambda: len(pictures(passing)) > 20, 10)
+            assert stage.relay.report().ingest.frames_transcoded == 0
+            stage.add(plain)  # in the middle of a group of pictures
+            await until(lambda: len(pictures(plain)) > 20, 10)
+            report = stage.relay.report()
+            assert report.publisher is not None
+            assert (report.publisher.width, report.publisher.height) == (640, 360)
+            stage.outputs = stage.outputs[:1]
+            stage.apply()
+            before = stage.relay.report().ingest.frames_transcoded
+            seen = len(pictures(passing))
+            await until(lambda: len(pictures(passing)) > seen + 20, 10)
+            assert stage.relay.report().ingest.frames_transcoded <= before + 2
+            stage.add(plain)
+            await until(lambda: len(pictures(plain, 1)) > 20, 10)
+    frames = [nal for picture in media.pictures for nal in picture.nals]
+    assert all(body[1:5] == b"vp09" for body in pictures(passing))
+    assert all(body[5:] in frames for body in pictures(passing))
+    for session in (0, 1):
+        assert pictures(plain, session)[0][:2] == b"\x17\x01", "H.264, from a keyframe on"
+
+
+async def test_one_holds_and_the_other_does_not(stage: Stage) -> None:
+    async with rtmp_server() as held, rtmp_server() as ended:
+        patient, prompt = stage.add(held, hold=10), stage.add(ended, hold=0)
+        async with stage.publishing(clip()):
+            await until(lambda: min(len(pictures(held)), len(pictures(ended))) > 10, 10)
+        await stage.reaches(patient, OutputState.HOLDING)
+        await stage.reaches(prompt, OutputState.WAITING)
+        last = len(pictures(held))
+        await until(lambda: len(pictures(held)) >= last + 2, 5)
+        late = stage.add(ended, hold=10)
+        assert stage.state(late) is OutputState.WAITING, "there is nobody to connect for"
+        async with stage.publishing(clip(), "q"):
+            await stage.reaches(prompt, OutputState.LIVE)
+            await until(lambda: len(pictures(ended, 1)) > 10, 10)
+        assert len(held.sessions) == 1
+        stills = pictures(held)[last : last + 2]
+        assert not set(stills) & set(pictures(ended, 1)), "no still is sent to who has not seen that publisher"
+
+
+async def test_nothing_runs_on_when_the_hold_is_over(stage: Stage) -> None:
+    async with rtmp_server() as server:
+        id_ = stage.add(server, hold=0.5)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+        await stage.reaches(id_, OutputState.HOLDING)
+        await stage.reaches(id_, OutputState.WAITING)
+        await until(lambda: stage.relay._clock is None)
+        assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("output") and not t.done()]
+
+
+async def test_a_sound_file_goes_on_without_a_publisher(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "tone.wav").write_bytes(wav(tone(440, 1.0)))
+    async with rtmp_server() as server:
+        id_ = stage.add(server, hold=30)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+        await stage.reaches(id_, OutputState.HOLDING)
+        (session,) = server.sessions
+        await until(lambda: len({m.body for m in session.media(MessageType.AUDIO)[-10:]}) == 1)
+        silent = session.media(MessageType.AUDIO)[-1].body
+        stage.outputs[0] = stage.outputs[0].model_copy(update={"sound": Sound(file="tone.wav", loop=True)})
+        stage.apply()
+        await until(lambda: silent not in [m.body for m in session.media(MessageType.AUDIO)[-10:]])
+        times = [m.timestamp for m in session.media(MessageType.AUDIO)[1:]]
+        assert max(after - before for before, after in pairwise(times)) <= 22, "no gap where the publisher went"
