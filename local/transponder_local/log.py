@@ -13,7 +13,7 @@ QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
 """Libraries that tell of every step at INFO."""
 
 _USER_INFO = re.compile(r"(?<=://)[^\s/]+@")
-_QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)[^\s&\"'<>]+")
+_QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)(?!\*\*\*(?:&|[,:]?(?:\s|$)))[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"']+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

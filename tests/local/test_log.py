@@ -18,6 +18,8 @@ from transponder_local.log import ConsoleFormatter, redact, set_up_logging
         ("rtmp://user:pass@host/live", "rtmp://***@host/live"),
         ("rtmp://user:p@ss@host/live", "rtmp://***@host/live"),
         ("to rtmp://h/app/?user=bob&pass=s3c now", "to rtmp://h/app/?user=***&pass=*** now"),
+        ("x → rtmp://h/a?k=***: Live", "x → rtmp://h/a?k=***: Live"),
+        ("rtmp://h/a?k=***:rest&l=***more now", "rtmp://h/a?k=***&l=*** now"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("{'authorization': 'bearer abc'}", "{'authorization': 'bearer ***'}"),
         ("stream demo: publishing, H264 1280x720, opus", "stream demo: publishing, H264 1280x720, opus"),
