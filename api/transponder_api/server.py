@@ -66,13 +66,6 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
-    """`serving_all` of one door."""
-    async with serving_all([Door(app, listener, tls)]):
-        yield
-
-
-@asynccontextmanager
 async def serving_all(doors: Sequence[Door], around: Sequence[Starlette] = ()) -> AsyncIterator[None]:
     """Serve at all doors for the length of the block; they end at the same time, and their listeners are then closed.
 

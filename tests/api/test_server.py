@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from transponder_api.server import Door, bind, serving, serving_all
+from transponder_api.server import Door, bind, serving_all
 from transponder_api.settings import ApiSettings
 
 
@@ -35,7 +35,7 @@ async def test_serving_leaves_signals_alone_and_ends_with_its_block() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
+    async with serving_all([Door(app, listener)]), aiohttp.ClientSession(trust_env=False) as session:
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
         async with session.get(f"http://127.0.0.1:{port}/openapi.json") as answer:
             assert answer.status == 200
