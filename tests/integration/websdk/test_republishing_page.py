@@ -14,7 +14,7 @@ from support.processes import free_port
 from support.product import Product, Transponder, running_product
 from support.vendor_site import EXAMPLES, VendorPage, VendorSite
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]  # the first run fetches the package
 
 PAGE = f"{EXAMPLES}/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html"
 IDLE = {"url": True, "rtmpUrl": True, "streamName": True, "publishBtn": True}
