@@ -62,6 +62,8 @@ async def publish(stream_name: str, request: Request, service: Service) -> Respo
     sdp = checked_offer(content_type, await request.body(), check_offer, check_single_stream)
     tag = ice_tag(sdp)
     stream, answer = await service.publish(name, StreamSource.WHIP, sdp, {ANNOTATION_ICE_SESSION: tag})
+    if await request.is_disconnected():  # it never learns of the session, which would keep the name from its next try
+        await service.end(stream.uid, StreamSource.WHIP)
     return created(answer, f"{request.scope.get('root_path', '')}{SESSION}{stream.uid}", tag)
 
 
