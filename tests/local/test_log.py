@@ -66,10 +66,11 @@ def test_arguments_and_tracebacks_are_redacted() -> None:
 
 
 def test_a_message_cannot_forge_a_line_or_move_the_cursor() -> None:
-    line = ConsoleFormatter(colours=False).format(record("a\n12:00:00 ERROR b\x1b[2J\rc"))
+    line = ConsoleFormatter(colours=False).format(record("a\n12:00:00 ERROR b\x1b[2J\rc\u202ed\u2028e"))
     assert "\n" not in line
     assert "\x1b" not in line
     assert "\r" not in line
+    assert line.endswith("c d e")
 
 
 @pytest.fixture
