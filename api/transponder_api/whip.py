@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from transponder_api.errors import MethodNotAllowed
 from transponder_api.ice import check_patch, ice_tag
+from transponder_api.openapi import errors
 from transponder_api.signalling import (
     ACCEPTED,
     CANDIDATES,
@@ -19,7 +20,6 @@ from transponder_api.signalling import (
     checked_name,
     checked_offer,
     created,
-    errors,
 )
 from transponder_api.streams import Streams
 from transponder_crd.names import ANNOTATION_ICE_SESSION
