@@ -1,9 +1,20 @@
-"""The OpenAPI document as FastAPI makes it, less the 422 that it adds to every call: bad input is a 400 here."""
+"""The OpenAPI document as FastAPI makes it, less the 422 that it adds to every call (bad input is a 400 here), and how
+calls describe their errors."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+from transponder_api.errors import ErrorBody
+
+Responses = dict[int | str, dict[str, Any]]
+"""OpenAPI's answers by status."""
+
+
+def errors(**texts: str) -> Responses:
+    """As in `errors(_404="There is no such session.")`."""
+    return {int(status[1:]): {"model": ErrorBody, "description": text} for status, text in texts.items()}
 
 
 def describe_app(app: FastAPI) -> dict[str, Any]:

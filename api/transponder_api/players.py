@@ -16,8 +16,8 @@ from transponder_api.relay_client import (
     RelayUnreachable,
 )
 from transponder_api.settings import ApiSettings
-from transponder_api.views import loggable
 from transponder_crd.control import PlayerEvent, PlayerState, PlayOffer, StreamEvent
+from transponder_crd.names import loggable
 from transponder_crd.relay_host import RelayAddress, RelayDirectory
 
 log = logging.getLogger(__name__)

@@ -1,14 +1,11 @@
 """What all calls of Flashphoner's REST API have in common."""
 
-from typing import Any
-
 from fastapi import Request
 from starlette.responses import JSONResponse
 
-from transponder_api.errors import JSON_TYPE, ErrorBody, UnsupportedMediaType
-
-Responses = dict[int | str, dict[str, Any]]
-"""OpenAPI's answers by status."""
+from transponder_api import openapi
+from transponder_api.errors import JSON_TYPE, UnsupportedMediaType
+from transponder_api.openapi import Responses
 
 EMPTY: Responses = {200: {"description": "Done; the body is empty.", "content": {}}}
 
@@ -25,12 +22,11 @@ async def wants_json(request: Request) -> None:
 
 
 def errors(**texts: str) -> Responses:
-    """OpenAPI's `responses` of the given statuses (`_404="..."`)."""
+    """Those that every call may have, and `texts` (`_404="..."`)."""
     always = {
         "_400": "Bad input: `field` and `rule` say what.",
         "_413": "The body has more than 64 KiB.",
         "_415": "The body is no JSON.",
         "_500": "The server failed.",
     }
-    texts = dict(sorted((always | texts).items()))
-    return {int(status[1:]): {"model": ErrorBody, "description": text} for status, text in texts.items()}
+    return openapi.errors(**dict(sorted((always | texts).items())))

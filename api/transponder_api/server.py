@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 STOP_SECONDS = 2
 """How long calls that are under way may take at the end."""
+
+HEAD_SECONDS = 10.0
+"""In which the head of a request must be here, from its first byte on or, for the first one, from the connection on."""
 
 
 class Door(NamedTuple):
@@ -23,6 +27,37 @@ class Door(NamedTuple):
     """None: plain HTTP."""
     options: Mapping[str, Any] = {}
     """More arguments of `uvicorn.Config`."""
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """uvicorn's, which waits for ever for a client that says nothing, or not all of its request's head."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        if self._late is None:
+            self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _head_is_here(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -66,13 +101,6 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
-    """`serving_all` of one door."""
-    async with serving_all([Door(app, listener, tls)]):
-        yield
-
-
-@asynccontextmanager
 async def serving_all(doors: Sequence[Door], around: Sequence[Starlette] = ()) -> AsyncIterator[None]:
     """Serve at all doors for the length of the block; they end at the same time, and their listeners are then closed.
 
@@ -104,6 +132,7 @@ def _config(door: Door) -> uvicorn.Config:
         log_config=None,  # logging is the owner's too
         access_log=False,
         server_header=False,
+        http=_HttpProtocol,
         timeout_graceful_shutdown=STOP_SECONDS,
         lifespan="off",
         ssl_context_factory=None if tls is None else lambda *_: tls,

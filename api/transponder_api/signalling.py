@@ -8,8 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from transponder_api.errors import BadRequest, ErrorBody, Unprocessable, UnsupportedMediaType
+from transponder_api.errors import BadRequest, Unprocessable, UnsupportedMediaType
 from transponder_api.ice import SDP_FRAGMENT, entity_tag
+from transponder_api.openapi import Responses, errors
 from transponder_api.validation import describe
 from transponder_crd.offer import InvalidOffer, NoUsableMedia
 from transponder_crd.resource import StreamName
@@ -21,14 +22,6 @@ EXPOSED_HEADERS = ("Location", "ETag", "Link", "Retry-After")
 _stream_name: TypeAdapter[str] = TypeAdapter(StreamName)
 
 # ---------------------------------------------------------------------------------------------- OpenAPI
-
-Responses = dict[int | str, dict[str, Any]]
-"""OpenAPI's answers by status."""
-
-
-def errors(**texts: str) -> Responses:
-    """As in `errors(_404="There is no such session.")`."""
-    return {int(status[1:]): {"model": ErrorBody, "description": text} for status, text in texts.items()}
 
 
 def _header(description: str) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from transponder_api.errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
 from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
 from transponder_api.settings import ApiSettings
-from transponder_api.views import loggable
 from transponder_crd import store as crd
 from transponder_crd.control import Offer
 from transponder_crd.meta import ObjectMeta
-from transponder_crd.names import ANNOTATION_END_REASON, stream_object_name
+from transponder_crd.names import ANNOTATION_END_REASON, loggable, stream_object_name
 from transponder_crd.relay_host import RelayAddress, RelayDirectory
 from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec
 from transponder_crd.secret_url import labels

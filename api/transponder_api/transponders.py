@@ -11,12 +11,12 @@ from transponder_api.errors import BadRequest, Conflict, NotFound
 from transponder_api.hosts import HostCheck
 from transponder_api.settings import ApiSettings
 from transponder_api.startup import create_transponder
-from transponder_api.views import loggable, matches
+from transponder_api.views import matches
 from transponder_crd import store as crd
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
 from transponder_crd.meta import OwnerReference
-from transponder_crd.names import stream_object_name
+from transponder_crd.names import loggable, stream_object_name
 from transponder_crd.resource import RtmpTransponder, Sound, Stream, StreamPhase, TransponderSpec
 from transponder_crd.secret_url import new_transponder
 from transponder_crd.waiting import wait_for

@@ -97,9 +97,3 @@ def _has_url(transponder: RtmpTransponder, rtmp_url: str, defaults: Defaults) ->
         or transponder.spec.rtmp_url == rtmp_url
         or shown_url(transponder, defaults) == rtmp_url
     )
-
-
-def loggable(stream_name: str) -> str:
-    """A stream name for the log: some sites put a query with a key into it."""
-    name, query, _ = stream_name.partition("?")
-    return name + ("?…" if query else "")

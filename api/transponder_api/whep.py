@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from transponder_api.errors import MethodNotAllowed
 from transponder_api.ice import TAG_LENGTH, check_patch
+from transponder_api.openapi import errors
 from transponder_api.players import Players
 from transponder_api.signalling import (
     ACCEPTED,
@@ -19,7 +20,6 @@ from transponder_api.signalling import (
     checked_name,
     checked_offer,
     created,
-    errors,
 )
 from transponder_crd.offer import check_play_offer
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from transponder_api.errors import MethodNotAllowed
 from transponder_api.ice import check_patch, ice_tag
+from transponder_api.openapi import errors
 from transponder_api.signalling import (
     ACCEPTED,
     CANDIDATES,
@@ -19,7 +20,6 @@ from transponder_api.signalling import (
     checked_name,
     checked_offer,
     created,
-    errors,
 )
 from transponder_api.streams import Streams
 from transponder_crd.names import ANNOTATION_ICE_SESSION
@@ -62,6 +62,8 @@ async def publish(stream_name: str, request: Request, service: Service) -> Respo
     sdp = checked_offer(content_type, await request.body(), check_offer, check_single_stream)
     tag = ice_tag(sdp)
     stream, answer = await service.publish(name, StreamSource.WHIP, sdp, {ANNOTATION_ICE_SESSION: tag})
+    if await request.is_disconnected():  # it never learns of the session, which would keep the name from its next try
+        await service.end(stream.uid, StreamSource.WHIP)
     return created(answer, f"{request.scope.get('root_path', '')}{SESSION}{stream.uid}", tag)
 
 

@@ -10,6 +10,17 @@ from transponder_crd.model import Model
 from transponder_crd.resource import AudioCodec, StreamNamePrefix
 
 
+class DefaultReconnect(ReconnectPolicy):
+    """With the bounds that the spec of a transponder has (`resource.Reconnect`)."""
+
+    initial_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    """The first wait."""
+    max_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """The longest wait."""
+    max_attempts: Annotated[int, Field(ge=0)] = 0
+    """Attempts without progress before a transponder is `Failed`; 0 tries for ever."""
+
+
 class Defaults(Model):
     """What counts where a transponder's spec says nothing. The first two are settings of Flashphoner WCS by name."""
 
@@ -28,6 +39,6 @@ class Defaults(Model):
     """Seconds."""
     enhanced_rtmp: bool = False
     """Send what comes as Opus or VP9 as it came."""
-    reconnect: ReconnectPolicy = ReconnectPolicy()
+    reconnect: DefaultReconnect = DefaultReconnect()
     hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """How long an RTMP session stays up, with the last picture and silence, when the publisher is gone; 0: not."""

@@ -62,6 +62,12 @@ def stream_session_id(stream: Stream) -> str:
     return own or str(uuid5(NAMESPACE_URL, f"{GROUP}/session/{stream.uid}"))
 
 
+def loggable(stream_name: str) -> str:
+    """A stream name for the log: some sites put a query with a key into it."""
+    name, query, _ = stream_name.partition("?")
+    return name + ("?…" if query else "")
+
+
 def _named(readable: str, identity: str) -> str:
     digest = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
     readable = readable.partition("?")[0]  # some sites put a key into the query of a stream name

@@ -118,7 +118,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         "journal_mode = WAL",
         "synchronous = NORMAL",  # no fsync per commit: kill -9 loses nothing, a power cut the last moments
         "foreign_keys = ON",
-        "secure_delete = ON",  # values of deleted Secrets are overwritten
+        "secure_delete = ON",  # values of deleted Secrets are overwritten, when the log is carried over
     ):
         connection.execute(f"PRAGMA {pragma}")
     if (problem := _one(connection, "PRAGMA quick_check(1)")) != "ok":

@@ -3,8 +3,9 @@
 Every call is one transaction, run in the event loop's own thread: with a write-ahead log and no fsync per commit it
 takes well under a millisecond, about what the way to a worker thread and back costs, and needs no lock of its own.
 
-Changes of Secrets are not kept in the event log, so that their values are in one place only and gone with the object:
-Secrets cannot be watched.
+Changes of Secrets are not kept in the event log, so that their values are in one place only and gone with the object,
+but for SQLite's own log (`-wal`), which has them until it begins anew or the store is closed. Secrets cannot be
+watched.
 """
 
 import asyncio

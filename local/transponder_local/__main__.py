@@ -5,7 +5,7 @@ import sys
 
 import uvloop
 
-from transponder_local.app import run
+from transponder_local.app import FORCED, run
 from transponder_local.command_line import read_settings
 from transponder_local.errors import StartError
 from transponder_local.log import set_up_logging
@@ -22,6 +22,8 @@ def main() -> None:
             code = runner.run(run(settings))
     except StartError as error:
         sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:  # Ctrl-C before it serves; what was begun has been ended
+        sys.exit(FORCED)
     sys.exit(code)
 
 

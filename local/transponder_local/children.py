@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from transponder_crd.meta import OwnerReference
-from transponder_crd.names import relay_object_name
+from transponder_crd.names import loggable, relay_object_name
 from transponder_crd.relay_host import RelayAddress
 from transponder_local.liveness import until_hung
 from transponder_local.log_pipe import LogPipe
@@ -68,7 +68,7 @@ class ChildRelays:
         relay = self._relays.get(stream_name)
         if relay is None:
             relay = self._relays[stream_name] = _Relay(stream_name)
-            relay.supervisor = asyncio.create_task(self._supervise(relay), name=f"relay {stream_name}")
+            relay.supervisor = asyncio.create_task(self._supervise(relay), name=f"relay {loggable(stream_name)}")
         return relay.address
 
     async def delete(self, stream_name: str) -> None:
@@ -110,11 +110,11 @@ class ChildRelays:
             except OSError as error:
                 how = f"could not be started: {error.strerror}"
             except Exception:  # whatever it is: without its supervisor the stream would never have a relay again
-                logger.exception("stream %s: supervising its relay failed", relay.stream_name)
+                logger.exception("stream %s: supervising its relay failed", loggable(relay.stream_name))
                 how = "could not be supervised"
             failures = 1 if time.monotonic() - born >= STEADY_SECONDS else failures + 1
             delay = restart_delay(failures)
-            logger.warning("stream %s: relay %s; a new one in %.0f s", relay.stream_name, how, delay)
+            logger.warning("stream %s: relay %s; a new one in %.0f s", loggable(relay.stream_name), how, delay)
             self._wake(relay.stream_name)
             await asyncio.sleep(delay)
 
@@ -140,12 +140,12 @@ class ChildRelays:
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, log:
             relay.process = await zygote.fork(settings, listener, log.write_end)
             relay.port = listener.getsockname()[1]
-        logger.debug("stream %s: relay started, pid %d", relay.stream_name, relay.process.pid)
+        logger.debug("stream %s: relay started, pid %d", loggable(relay.stream_name), relay.process.pid)
         relay.address = RelayAddress(instance, f"http://127.0.0.1:{relay.port}", token)
         return relay.process
 
     def _open_log(self, stream_name: str) -> LogPipe:
-        log = LogPipe(logging.getLogger("relay"), f"stream {stream_name}")
+        log = LogPipe(logging.getLogger("relay"), f"stream {loggable(stream_name)}")
         self._logs.add(log)
         log.closed.add_done_callback(lambda _: self._logs.discard(log))
         return log
@@ -163,7 +163,7 @@ class ChildRelays:
 
 async def _kill_when_hung(stream_name: str, port: int, process: RelayProcess) -> None:
     await until_hung(port)
-    logger.error("stream %s: relay hangs", stream_name)
+    logger.error("stream %s: relay hangs", loggable(stream_name))
     process.signal(signal.SIGKILL)
 
 

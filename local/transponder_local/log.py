@@ -13,9 +13,10 @@ QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
 """Libraries that tell of every step at INFO."""
 
 _USER_INFO = re.compile(r"(?<=://)[^\s/]+@")
-_QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)[^\s&\"'<>]+")
+_QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)(?!\*\*\*(?:&|[,:]?(?:\s|$)))[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"']+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""With those that turn the direction of the text, or begin a line."""
 
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 _RESET = "\x1b[0m"

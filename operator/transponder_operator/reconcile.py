@@ -9,7 +9,7 @@ from transponder_crd.control import DesiredRelay, RelayReport
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination
 from transponder_crd.meta import OwnerReference
-from transponder_crd.names import FINALIZER, stream_object_name
+from transponder_crd.names import FINALIZER, loggable, stream_object_name
 from transponder_crd.relay_host import RelayAddress, RelayHost
 from transponder_crd.resource import Resource, RtmpTransponder, Secret, SecretKeyRef, Stream, StreamPhase
 from transponder_crd.store import Conflict, NotFound, Store
@@ -212,7 +212,7 @@ class Reconciler:
             await self._store.update(transponder.model_copy(update={"metadata": metadata}))
         except NotFound:
             return None
-        logger.info("transponder %s → %s: ended", transponder.spec.stream_name, _destination(transponder))
+        logger.info("transponder %s → %s: ended", loggable(transponder.spec.stream_name), _destination(transponder))
         return None
 
 

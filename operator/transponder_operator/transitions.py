@@ -1,5 +1,6 @@
 """Pure: what a change of status says in one line of the log. No line holds a secret: destinations are redacted."""
 
+from transponder_crd.names import loggable
 from transponder_crd.resource import (
     RtmpTransponder,
     Stream,
@@ -20,12 +21,12 @@ def transponder_line(transponder: RtmpTransponder, new: TransponderStatus) -> st
         return None
     error = f", {new.last_error}" if with_error and new.last_error else ""
     destination = new.destination or transponder.name
-    return f"transponder {transponder.spec.stream_name} → {destination}: {new.phase}{error}"
+    return f"transponder {loggable(transponder.spec.stream_name)} → {destination}: {new.phase}{error}"
 
 
 def stream_line(stream: Stream, new: StreamStatus) -> str | None:
     """As `transponder_line`; a picture of another size is a transition too."""
-    old, subject = stream.status, f"stream {stream.spec.name}"
+    old, subject = stream.status, f"stream {loggable(stream.spec.name)}"
     if new.phase == StreamPhase.PUBLISHING:
         if old.phase != StreamPhase.PUBLISHING:
             return ", ".join([f"{subject}: publishing", *_media(new)])

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from transponder_crd.names import loggable
+
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.1
@@ -50,7 +52,7 @@ class WorkQueue:
             entry.timer = None
         entry.dirty = True
         if entry.task is None:
-            entry.task = asyncio.create_task(self._run(key, entry), name=f"reconcile {key}")
+            entry.task = asyncio.create_task(self._run(key, entry), name=f"reconcile {loggable(key)}")
 
     async def close(self) -> None:
         """Work on nothing more; what is at work is cancelled and waited for."""
@@ -84,7 +86,7 @@ class WorkQueue:
             self._report(key, entry.failures, error)
             return retry_delay(entry.failures)
         if entry.failures > 1:
-            logger.info("stream %s: reconciled again", key)
+            logger.info("stream %s: reconciled again", loggable(key))
         entry.failures = 0
         return again_in
 
@@ -93,7 +95,7 @@ class WorkQueue:
         """Tell one failure of a row. A lone expected one heals by itself, so it is told when it comes twice."""
         if isinstance(error, TransientError):
             level = logging.WARNING if failures == 2 else logging.DEBUG
-            logger.log(level, "stream %s: %s; trying again", key, error)
+            logger.log(level, "stream %s: %s; trying again", loggable(key), error)
         else:
             level = logging.ERROR if failures == 1 else logging.DEBUG
-            logger.log(level, "stream %s: reconciling failed; trying again", key, exc_info=error)
+            logger.log(level, "stream %s: reconciling failed; trying again", loggable(key), exc_info=error)

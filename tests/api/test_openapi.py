@@ -27,10 +27,12 @@ OPTIONS = (
 async def test_openapi_document_is_kept(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         (api.sounds / "sample.wav").touch()
+        hooks = {"SCHEMATHESIS_HOOKS": str(FOLDER / "sdp_bodies.py"), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = clean_environment(tmp_path, hooks)
         command = [str(SCHEMATHESIS), f"--config-file={FOLDER / 'schemathesis.toml'}", "run"]
         process = await asyncio.create_subprocess_exec(
             *command, f"{api.base}/openapi.json", *OPTIONS,
-            cwd=FOLDER, env=clean_environment(tmp_path, {"PYTHONDONTWRITEBYTECODE": "1"}),
+            cwd=tmp_path, env=environment,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from transponder_api.page import page_files
+from transponder_crd.control import OutputReason
+from transponder_crd.resource import TransponderPhase
 
 FILES = page_files()
 INDEX = FILES["/"].body.decode()
@@ -35,6 +37,12 @@ def test_every_import_and_reference_is_there() -> None:
     for path, file in FILES.items():
         for name in re.findall(r"from '\./([^']+)'", file.body.decode()):
             assert f"/page/{name}" in FILES, path
+
+
+def test_every_state_and_reason_has_words() -> None:
+    states = FILES["/page/states.js"].body.decode()
+    for value in (*TransponderPhase, *OutputReason):
+        assert re.search(rf"^  {value}: ", states, re.MULTILINE), value
 
 
 def test_every_control_has_a_label() -> None:

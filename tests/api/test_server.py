@@ -2,14 +2,15 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from transponder_api.server import Door, bind, serving, serving_all
+from transponder_api import server
+from transponder_api.server import Door, bind, serving_all
 from transponder_api.settings import ApiSettings
 
 
@@ -35,7 +36,7 @@ async def test_serving_leaves_signals_alone_and_ends_with_its_block() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
+    async with serving_all([Door(app, listener)]), aiohttp.ClientSession(trust_env=False) as session:
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
         async with session.get(f"http://127.0.0.1:{port}/openapi.json") as answer:
             assert answer.status == 200
@@ -44,6 +45,36 @@ async def test_serving_leaves_signals_alone_and_ends_with_its_block() -> None:
     assert states == ["started", "ended"]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /openapi.json HTTP/1.1\r\nHost:", b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\nGET /"]
+)
+async def test_who_does_not_say_what_he_wants_is_not_waited_for(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    listener = bind("127.0.0.1", 0)
+    async with serving_all([Door(FastAPI(), listener)]):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(said)
+        with suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 3)  # less than uvicorn waits for a next request
+        writer.close()
+
+
+async def test_a_request_under_way_may_take_longer_than_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
+    app, listener = FastAPI(), bind("127.0.0.1", 0)
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await asyncio.sleep(0.7)
+        return "done"
+
+    url = "http://{}:{}/slow".format(*listener.getsockname())
+    async with serving_all([Door(app, listener)]), aiohttp.ClientSession(trust_env=False) as session:
+        for _ in range(2):
+            async with session.get(url) as answer:
+                assert await answer.json() == "done"
 
 
 async def test_two_doors_have_one_lifespan_and_end_together() -> None:

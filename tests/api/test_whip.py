@@ -192,6 +192,20 @@ async def test_503_if_no_relay_comes(impatient_api: Api) -> None:
     assert await impatient_api.stored() == ([], [], [])
 
 
+async def test_a_publisher_that_has_left_keeps_no_name(api: Api) -> None:
+    """It gives up while its relay starts, and tries again: not to be told that the name is in use."""
+    api.statuses.relays_ready = False
+    posting = asyncio.create_task(publish(api))
+    stream = await wait_for(api.store, Stream, stream_object_name("demo"), lambda now: now is not None, 5)
+    assert stream
+    posting.cancel()
+    await asyncio.wait({posting})
+    ready = StreamStatus(phase=StreamPhase.READY, relay_pod=INSTANCE)
+    await api.store.update_status(stream.model_copy(update={"status": ready}))
+    await asyncio.wait_for(api.relay.offered.wait(), 5)
+    await wait_for(api.store, Stream, stream.name, lambda now: now is None, 5)
+
+
 async def test_503_if_the_relay_is_silent(impatient_api: Api) -> None:
     impatient_api.relay.silent = True
     answer = await publish(impatient_api)

@@ -42,6 +42,11 @@ def test_names_read_well(name: Callable[[str], str]) -> None:
     assert re.search(r"-[0-9a-f]{16}$", name("x" * 255))
 
 
+def test_a_key_in_a_stream_name_is_not_logged() -> None:
+    assert names.loggable("148?ds=1&a=key") == names.loggable("148?key") == "148?…"
+    assert names.loggable("demo") == "demo"
+
+
 def test_names_do_not_change_between_releases() -> None:
     """Objects of an earlier release must be found again."""
     assert names.stream_object_name("demo") == "demo-2a97516c354b6884"

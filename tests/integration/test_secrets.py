@@ -40,6 +40,15 @@ async def test_secrets_in_urls_are_shown_nowhere(talkative: Product, secret_watc
         await rest.tell("terminate", transponder["mediaSessionId"])
 
 
+async def test_a_key_in_a_stream_name_is_not_logged(talkative: Product, secret_watch: SecretWatch) -> None:
+    """Some sites give a name with a query, which is the key (composition row 14); the RTMP server gets all of it."""
+    rest = talkative.rest
+    started = await rest.startup(f"148?{secret_watch.key()}", "rtmp://127.0.0.1:1/live")
+    await rest.until_state(started["mediaSessionId"], "WaitingForPublisher")
+    await rest.tell("terminate", started["mediaSessionId"])
+    assert "transponder 148?… → rtmp://127.0.0.1:1/live: WaitingForPublisher" in talkative.log()
+
+
 async def test_secrets_reach_the_servers_and_no_log(
     talkative: Product, server: NginxRtmp, media: Clip, secret_watch: SecretWatch
 ) -> None:

@@ -114,6 +114,14 @@ def test_bad_options(arguments: Sequence[str], line: str) -> None:
         ("TRANSPONDER_TOKEN", "", "TRANSPONDER_TOKEN: "),
         ("TRANSPONDER_EFFECT_TIMEOUT", "-1", "TRANSPONDER_EFFECT_TIMEOUT: must be greater than 0"),
         ("TRANSPONDER_DEFAULTS__AUDIO_BITRATE", "1", "TRANSPONDER_DEFAULTS__AUDIO_BITRATE: must be greater"),
+        (
+            *("TRANSPONDER_DEFAULTS__RECONNECT__INITIAL_SECONDS", "0"),
+            "TRANSPONDER_DEFAULTS__RECONNECT__INITIAL_SECONDS: must be greater than or equal to 0.1",
+        ),
+        (
+            *("TRANSPONDER_DEFAULTS__RECONNECT__MAX_ATTEMPTS", "-1"),
+            "TRANSPONDER_DEFAULTS__RECONNECT__MAX_ATTEMPTS: must be greater than or equal to 0",
+        ),
         ("TRANSPONDER_DEFAULTS", "no json", "TRANSPONDER_DEFAULTS: "),
     ],
 )

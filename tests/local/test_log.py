@@ -18,6 +18,8 @@ from transponder_local.log import ConsoleFormatter, redact, set_up_logging
         ("rtmp://user:pass@host/live", "rtmp://***@host/live"),
         ("rtmp://user:p@ss@host/live", "rtmp://***@host/live"),
         ("to rtmp://h/app/?user=bob&pass=s3c now", "to rtmp://h/app/?user=***&pass=*** now"),
+        ("x → rtmp://h/a?k=***: Live", "x → rtmp://h/a?k=***: Live"),
+        ("rtmp://h/a?k=***:rest&l=***more now", "rtmp://h/a?k=***&l=*** now"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("{'authorization': 'bearer abc'}", "{'authorization': 'bearer ***'}"),
         ("stream demo: publishing, H264 1280x720, opus", "stream demo: publishing, H264 1280x720, opus"),
@@ -64,10 +66,11 @@ def test_arguments_and_tracebacks_are_redacted() -> None:
 
 
 def test_a_message_cannot_forge_a_line_or_move_the_cursor() -> None:
-    line = ConsoleFormatter(colours=False).format(record("a\n12:00:00 ERROR b\x1b[2J\rc"))
+    line = ConsoleFormatter(colours=False).format(record("a\n12:00:00 ERROR b\x1b[2J\rc\u202ed\u2028e"))
     assert "\n" not in line
     assert "\x1b" not in line
     assert "\r" not in line
+    assert line.endswith("c d e")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from support.product import Answer
 
 from transponder_api.app import create_app
 from transponder_api.hosts import HostCheck
-from transponder_api.server import bind, serving
+from transponder_api.server import Door, bind, serving_all
 from transponder_api.settings import ApiSettings
 from transponder_crd.control import Offer, PlayerEvent, PlayerState, PlayOffer, StreamEvent
 from transponder_crd.relay_host import RelayAddress
@@ -250,7 +250,7 @@ async def running_api(folder: Path, *, host_check: HostCheck = any_host, **setti
             app = create_app(ApiSettings(sounds_folder=sounds, **settings), store, directory, host_check=host_check)
             writer = asyncio.create_task(statuses.run())
             try:
-                async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
+                async with serving_all([Door(app, listener)]), aiohttp.ClientSession(trust_env=False) as session:
                     yield Api(base, store, statuses, relay, directory, sounds, session, app)
             finally:
                 writer.cancel()  # one that has failed raises here

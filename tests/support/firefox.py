@@ -6,7 +6,6 @@ Debian has no program that drives it, so the page drives itself and reports.
 import contextlib
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,17 +36,6 @@ PREFERENCES = {
 def firefox_program() -> str | None:
     """Where Firefox is, or None."""
     return shutil.which("firefox-esr") or shutil.which("firefox")
-
-
-def own_address() -> str | None:
-    """An IPv4 address of this machine other than loopback, which Firefox leaves out of ICE. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address that nobody has
-        except OSError:
-            return None
-        address = str(probe.getsockname()[0])
-    return None if address.startswith("127.") else address
 
 
 @asynccontextmanager

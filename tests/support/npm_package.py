@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-_FETCH_SECONDS = 120
+_FETCH_SECONDS = 90
+_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000")
 
 
 def npm_package(name: str, version: str) -> Path:
@@ -41,7 +42,7 @@ def _fetched(name: str, version: str) -> Path | str:
 
 def _unpack(package: str, folder: Path) -> Path:
     """`npm pack` runs no script of a package that comes from a registry."""
-    command = ["npm", "pack", "--silent", "--ignore-scripts", package]
+    command = ["npm", "pack", "--silent", "--ignore-scripts", *_PATIENCE, package]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=_FETCH_SECONDS)
     (archive,) = folder.glob("*.tgz")
     subprocess.run(["tar", "xzf", archive.name], cwd=folder, check=True, capture_output=True, timeout=60)

@@ -80,7 +80,7 @@ async def vendor_site(*, with_mocha: bool = False) -> AsyncIterator[VendorSite]:
     async with served(_application(folders)) as base, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS[1:]))
         try:
-            yield VendorSite(base, await browser.new_context())
+            yield VendorSite(base, await browser.new_context(ignore_https_errors=True))
         finally:
             await browser.close()
 

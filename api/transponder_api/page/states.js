@@ -7,6 +7,7 @@ const TRANSPONDER = {
   WaitingForPublisher: {label: 'Waiting for publisher', tone: 'off'},
   Connecting: {label: 'Connecting', tone: 'busy'},
   Live: {label: 'Live', tone: 'ok'},
+  Holding: {label: 'Holding', tone: 'warn'},
   Reconnecting: {label: 'Reconnecting', tone: 'warn'},
   Failed: {label: 'Failed', tone: 'bad'},
   Terminating: {label: 'Ending', tone: 'off'},
@@ -30,6 +31,9 @@ const REASONS = {
   Timeout: 'The server does not answer in time.',
   ClosedByServer: 'The server closed the connection.',
   ProtocolError: 'What the server sends is not RTMP.',
+  CodecMissing: 'The audio codec needs a library that is not installed.',
+  InvalidDestination: 'The URL cannot be used.',
+  SecretMissing: 'The stored URL is missing.',
 };
 
 const TROUBLED = new Set(['Connecting', 'Reconnecting', 'Failed']);

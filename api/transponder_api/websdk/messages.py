@@ -139,8 +139,9 @@ def parse_argument(kind: type[A], argument: object) -> A:
     try:
         return kind.model_validate(argument)
     except ValidationError as error:
-        field, rule = describe(error.errors(include_url=False, include_input=False)[0])
-        raise InvalidCall(f"{field} {rule}") from None
+        finding = error.errors(include_url=False, include_input=False)[0]
+        field, rule = describe(finding)
+        raise InvalidCall(f"{field if finding['loc'] else 'data[0]'} {rule}") from None
 
 
 # ---------------------------------------------------------------------------------------------- server to client

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from transponder_api.errors import ApiError, NotFound
-from transponder_api.views import loggable
 from transponder_api.websdk import messages
 from transponder_api.websdk.messages import Info, StartStream, Status
 from transponder_api.websdk.outbox import Outbox
 from transponder_api.websdk.services import Ending, Services, unless
 from transponder_crd.control import PlayerEvent, PlayerState
+from transponder_crd.names import loggable
 from transponder_crd.offer import InvalidOffer, NoUsableMedia, check_play_offer
 from transponder_crd.store import StoreError
 

@@ -5,7 +5,6 @@ import logging
 from contextlib import AsyncExitStack
 
 from transponder_api.errors import ApiError, Conflict
-from transponder_api.views import loggable
 from transponder_api.watching import Following
 from transponder_api.websdk import messages
 from transponder_api.websdk.messages import Info, PublishStream, SendStreamEvent, Status
@@ -13,7 +12,7 @@ from transponder_api.websdk.outbox import Outbox
 from transponder_api.websdk.republishing import republish
 from transponder_api.websdk.services import Ending, Services, alongside, unless
 from transponder_crd.control import StreamEvent
-from transponder_crd.names import ANNOTATION_END_REASON, ANNOTATION_MEDIA_SESSION_ID
+from transponder_crd.names import ANNOTATION_END_REASON, ANNOTATION_MEDIA_SESSION_ID, loggable
 from transponder_crd.offer import InvalidOffer, NoUsableMedia, check_offer
 from transponder_crd.resource import Stream, StreamPhase, StreamSource
 from transponder_crd.store import StoreError

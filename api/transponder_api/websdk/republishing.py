@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from transponder_api import shapes
 from transponder_api.errors import ApiError, BadRequest, Conflict
 from transponder_api.validation import describe
-from transponder_api.views import loggable, transponder_view
+from transponder_api.views import transponder_view
 from transponder_api.websdk import messages
 from transponder_api.websdk.messages import PublishStream
 from transponder_api.websdk.outbox import Outbox
 from transponder_api.websdk.services import Services
+from transponder_crd.names import loggable
 from transponder_crd.resource import RtmpTransponder, Stream, TransponderPhase
 from transponder_crd.store import StoreError
 

@@ -17,6 +17,9 @@ from transponder_relay.webrtc.rtp import InvalidPacket
 from transponder_relay.webrtc.settings import TransportSettings
 from transponder_relay.webrtc.transport import MediaTransport
 
+HEAD_START = 0.2
+"""Seconds from the connection to the first picture: pages of the WebSDK begin to look at their video when they hear of
+PLAYING, which takes the longer way, and wait for ever for the `resize` event of a picture that came before."""
 REPORT_INTERVAL = 1.0
 """Seconds between two sender reports."""
 MAX_RESENT = 500
@@ -56,6 +59,8 @@ class Player:
         self._audio: OutgoingStream | None = None
         self._audio_divisor = 1
         self._resent = 0
+        self._is_awaited = False
+        """The head start is over."""
         self._connecting: asyncio.Task[None] | None = None
         self._tick: asyncio.TimerHandle | None = None
 
@@ -78,9 +83,9 @@ class Player:
         return write_play_answer(offer, self._video, self._audio, local, self._cname, secrets.randbits(62))
 
     def video(self, payloads: Sequence[bytes], keyframe: bool, time_ms: int) -> None:
-        """Send a picture; the first one is a keyframe. `time_ms`: stream clock."""
+        """Send a picture; the first one is a keyframe, after the head start. `time_ms`: stream clock."""
         stream = self._video
-        if stream is None or not (keyframe or stream.started):
+        if stream is None or not (stream.started or (keyframe and self._is_awaited)):
             return
         begins = not stream.started
         rtp_time, last, send = time_ms * (PICTURE_CLOCK // 1000), len(payloads) - 1, self._transport.send_rtp
@@ -129,9 +134,11 @@ class Player:
         if self.state is PlayerState.ENDED:
             return
         self._become(PlayerState.CONNECTED)
-        if self._video:
-            self._events.on_keyframe_wanted()
         self._on_tick()
+        if self._video:
+            await asyncio.sleep(HEAD_START)
+            self._is_awaited = True
+            self._events.on_keyframe_wanted()
 
     def _become(self, state: PlayerState) -> None:
         self.state = state

@@ -94,6 +94,11 @@ def test_a_bad_field_is_named_with_its_rule(change: dict[str, Any], words: str) 
         parse_argument(PublishStream, GOOD | change)
 
 
+def test_an_argument_that_is_no_object_is_named() -> None:
+    with pytest.raises(InvalidCall, match=r"data\[0\] must be a JSON object"):
+        parse_argument(PublishStream, None)
+
+
 def test_what_the_sdk_sends_beside_is_not_looked_at() -> None:
     wish = parse_argument(
         PublishStream, GOOD | {"localMediaInfo": {"devices": {}}, "custom": {"token": 1}, "record": 0}

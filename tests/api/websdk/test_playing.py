@@ -118,7 +118,7 @@ async def test_the_end_of_the_session_ends_its_players(server: WebSdkServer) -> 
 
 
 async def test_events_reach_players_with_their_own_id(server: WebSdkServer, client: WebSdkClient) -> None:
-    """MUST (1.8): notifyStreamEvent with the player's id; PLAYING is not said again."""
+    """MUST (1.8, 1.9 item 6): notifyStreamEvent with the player's id; PLAYING is not said again."""
     await playing(server, client)
     events = server.api.relay.player_events
     events.put_nowait(PlayerEvent(stream_event=StreamEvent(type="data", payload={"count": 23})))
@@ -131,7 +131,7 @@ async def test_events_reach_players_with_their_own_id(server: WebSdkServer, clie
 
 
 async def test_events_of_a_publisher_go_to_its_relay_in_order(server: WebSdkServer, client: WebSdkClient) -> None:
-    """MUST (1.8): sendStreamEvent; without a payload too; of no other stream than one's own."""
+    """MUST (1.8, 1.9 item 6): sendStreamEvent; without a payload too; of no other stream than one's own."""
     await server.publishing(client, "id", "stream")
     async with server.client() as other:
         await other.call("sendStreamEvent", {"mediaSessionId": "id", "type": "data", "payload": "not mine"})

@@ -97,7 +97,7 @@ async def test_unpublish_while_connecting(server: WebSdkServer, client: WebSdkCl
 
 
 async def test_a_name_in_use(server: WebSdkServer, client: WebSdkClient) -> None:
-    """MUST (1.5): the page has a text of its own for this info."""
+    """MUST (1.5, 1.9 item 2): name free; the page has a text of its own for this info."""
     await server.publishing(client, "id-1", "stream")
     await client.publish("id-2", "stream")
     assert await client.status("id-2") == ("FAILED", "Stream name is already in use")
@@ -355,7 +355,7 @@ async def test_rtmp_failure_fails_the_stream_only_if_told_to(tmp_path: Path, fai
 
 
 async def test_available_stream(server: WebSdkServer, client: WebSdkClient) -> None:
-    """MUST (1.8): always answered, by id, with a status that is a string."""
+    """MUST (1.8, 1.9 item 6): always answered, by id, with a status that is a string."""
     await server.publishing(client, "id", "stream")
     for name, answer in (
         ("stream", {"id": "q", "status": "true"}),

@@ -211,7 +211,7 @@ async def test_a_token_is_wanted_if_the_server_has_one(tmp_path: Path) -> None:
 
 
 async def test_senddata_is_answered(server: WebSdkServer) -> None:
-    """MUST (1.8): DataStatusEvent, or the page's promise hangs; any status but these two throws in the SDK."""
+    """MUST (1.8, 1.9 item 6): DataStatusEvent, or a promise hangs; any status but these two throws in the SDK."""
     async with server.client() as client:
         await client.call("sendData", {"operationId": "op-1", "payload": {"a": 1}})
         (answer,) = await client.until("DataStatusEvent")

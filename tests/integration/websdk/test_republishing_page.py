@@ -6,14 +6,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import trustme
 from playwright.async_api import expect
 from support.flv import Flv, decode_errors, ffprobe
 from support.nginx_rtmp import NginxRtmp, nginx_rtmp
 from support.processes import free_port
-from support.product import Product, Transponder
+from support.product import Product, Transponder, running_product
 from support.vendor_site import EXAMPLES, VendorPage, VendorSite
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]  # the first run fetches the package
 
 PAGE = f"{EXAMPLES}/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html"
 IDLE = {"url": True, "rtmpUrl": True, "streamName": True, "publishBtn": True}
@@ -127,6 +128,21 @@ async def until_listed(product: Product) -> list[Transponder]:
         while not (found := await product.rest.find_all()):  # noqa: ASYNC110 - of another program
             await asyncio.sleep(0.05)
     return found
+
+
+async def test_by_tls(tmp_path: Path, server: NginxRtmp, site: VendorSite) -> None:
+    """Section 1.1: `wss://`, and any path."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    tls = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    async with running_product(tmp_path, *tls, "--https-port", "0", "--wss-port", "0") as product:
+        url = next(word for word in product.log().split() if word.startswith("wss:"))
+        async with site.open(PAGE) as page:
+            await page.fill(url=f"{url}/behind/an/ingress", rtmpUrl=server.url, streamName="one")
+            await started(page, product, server, "one")
+            await stopped(page, product, server, "one")
 
 
 async def test_the_server_goes_and_comes_back(product: Product, server: NginxRtmp, site: VendorSite) -> None:

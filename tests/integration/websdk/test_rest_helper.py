@@ -8,7 +8,7 @@ from support.product import Product
 from support.sounds import tone, wav
 from support.vendor_site import VendorPage, VendorSite
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]  # the first run fetches the package
 
 HELPER = "/client2/flashphoner-rest-api.js"
 SDK = "/client2/flashphoner.js"

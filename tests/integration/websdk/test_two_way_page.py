@@ -9,7 +9,7 @@ from support.nginx_rtmp import NginxRtmp
 from support.product import Product
 from support.vendor_site import EXAMPLES, VendorPage, VendorSite
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]  # the first run fetches the package
 
 PAGE = f"{EXAMPLES}/two_way_streaming/two_way_streaming.html"
 

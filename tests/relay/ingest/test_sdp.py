@@ -54,6 +54,7 @@ def test_chromium() -> None:
 
 
 def test_the_answer_to_chromium() -> None:
+    """MUST (WCS compatibility notes, 1.9 item 2): all candidates, and H.264 first where VP8 was."""
     text = answer_to(CHROMIUM, IngestSettings(max_bitrate=2_000_000))
     assert re.sub(r"[^\r\n]", "", text).replace("\r\n", "") == "", "CRLF throughout"
     answer = SessionDescription.parse(text)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -151,6 +152,17 @@ async def test_a_player_begins_at_a_keyframe_that_it_asked_for(media: Clip) -> N
         assert player.pictures[0].keyframe
         assert asyncio.get_running_loop().time() - began < 0.5
         assert sender.counts.plis >= 1
+
+
+async def test_the_first_picture_leaves_its_page_time_to_hear_of_the_connection(media: Clip) -> None:
+    """Even if a keyframe comes by at once; the sound need not wait."""
+    async with WhipSender(media, on_pli="ignore") as sender, published(sender) as relay, WhepPlayer() as player:
+        as_it_is = relay.players.video
+        relay.players.video = lambda unit, time_ms: as_it_is(replace(unit, keyframe=True), time_ms)  # type: ignore[method-assign]
+        await play(relay, player)
+        await player.until(lambda: len(player.pictures) >= 1)
+        packets_a_second = 50
+        assert len(player.sound) >= 0.1 * packets_a_second
 
 
 async def test_the_end_of_the_publisher_ends_its_players(media: Clip) -> None:
