@@ -1,7 +1,8 @@
 """Says when each FLV tag of growing files was written: `python -m bench.tail FOLDER` until its standard input ends.
 
-Prints "ready", and at the end one JSON object: file name → [[monotonic seconds, tag type, time stamp ms, CRC32], …].
-The CRC is that of a picture's slices, 0 for any other tag. A process of its own, so that nothing else delays the clock.
+Prints "ready", and at the end one JSON object: stream name → [[monotonic seconds, tag type, time stamp ms, CRC32], …].
+The CRC is that of a picture's slices; other tags have 0 if they are headers, else 1. A process of its own, so that
+nothing else delays its clock.
 """
 
 import ctypes
@@ -31,6 +32,9 @@ class GrowingFlv:
         """Where the next tag starts: behind the file header and the first previous-tag-size."""
         self.rows: list[Row] = []
 
+    def close(self) -> None:
+        self._file.close()
+
     def read(self) -> None:
         self._buffer += self._file.read()
         now, buffer, at = time.monotonic(), self._buffer, self._at
@@ -40,7 +44,7 @@ class GrowingFlv:
                 break
             stamp = int.from_bytes(buffer[at + 4 : at + 7]) | buffer[at + 7] << 24
             body = buffer[at + 11 : at + 11 + size]
-            self.rows.append((now, buffer[at], stamp, picture_crc(body) if buffer[at] == VIDEO else 0))
+            self.rows.append((now, buffer[at], stamp, picture_crc(body) if buffer[at] == VIDEO else body[1]))
             at += 15 + size
         self._buffer, self._at = (buffer[at:], 0) if at <= len(buffer) else (buffer, at)
 
@@ -72,7 +76,9 @@ def main() -> None:
                 files.setdefault(name, GrowingFlv(folder / name)).read()
         if sys.stdin in ready:
             break
-    json.dump({name: file.rows for name, file in files.items()}, sys.stdout)
+    for file in files.values():
+        file.close()
+    json.dump({name.removesuffix(".flv"): file.rows for name, file in files.items()}, sys.stdout)
 
 
 def written_names(events: bytes) -> set[str]:

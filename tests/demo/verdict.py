@@ -2,7 +2,6 @@
 
 import subprocess
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,15 @@ def examine(path: Path, marks: Marks, hertz: float) -> list[Finding]:
     """`hertz`: the tone of the inserted sound file."""
     flv = Flv.read(path)
     sound = decode_sound(flv)
-    return [*_described(path), _undamaged(path), _keyframes(flv), *_heard(sound, marks, hertz)]
+    return [*_described(path, flv), _undamaged(path), _keyframes(flv), *_heard(sound, marks, hertz)]
 
 
-def _described(path: Path) -> list[Finding]:
+def _described(path: Path, flv: Flv) -> list[Finding]:
     found = ffprobe(path)
     video: dict[str, Any] = next((s for s in found["streams"] if s["codec_type"] == "video"), {})
     audio: dict[str, Any] = next((s for s in found["streams"] if s["codec_type"] == "audio"), {})
-    fps = float(Fraction(video.get("avg_frame_rate", "0/1") if video.get("avg_frame_rate") != "0/0" else "0/1"))
+    times = [picture.time_ms / 1000 for picture in flv.pictures]
+    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0  # ffprobe's guess is none at times
     picture = f"{video.get('codec_name')} {video.get('width')}x{video.get('height')}, {fps:.1f} pictures/s"
     heard = f"{audio.get('codec_name')} {audio.get('sample_rate')} Hz, {audio.get('channels')} channels"
     seconds = float(found["format"]["duration"])

@@ -254,12 +254,13 @@ def tone_level(sound: Sound, frequency: float, window: float = 0.005) -> npt.NDA
 
 
 def tones(sound: Sound, frequency: float, shortest: float = 0.02) -> list[Interval]:
-    """Where `frequency` is heard at more than half of its loudest."""
+    """Where `frequency` is heard at more than half of its usual level; a single louder click does not hide the rest."""
     level = tone_level(sound, frequency)
     peak = float(level.max(initial=0.0))
     if peak < 0.01:
         return []
-    return [i for i in _intervals(level > peak / 2) if i.length >= shortest]
+    usual = float(np.median(level[level > peak / 4]))
+    return [i for i in _intervals(level > usual / 2) if i.length >= shortest]
 
 
 def silences(sound: Sound, shortest: float = 0.05, threshold: float = 1e-3) -> list[Interval]:
