@@ -13,6 +13,7 @@ from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.soundtrack import Soundtrack
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Relay:
         self._settings = settings
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
+        self._batch = SoundBatch(self._soundtrack.live)
         self._tagger = VideoTagger()
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
@@ -160,9 +162,10 @@ class Relay:
         tag = self._tagger.tag(unit, time_ms)
         for output in self._targets:
             output.video(tag)
+        self._batch.picture()
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
-        self._soundtrack.live(packet, position)
+        self._batch.add(packet, position)
 
     def _publisher_gone(self) -> None:
         if self._fallback:
@@ -170,13 +173,17 @@ class Relay:
             self._fallback = None
         for output in self._targets:
             output.publisher_gone()
+        self._batch.flush()
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
 
     async def _fill_silence(self) -> None:
         while True:
             await asyncio.sleep(FALLBACK_TICK)
-            self._soundtrack.advance(self._position(time.monotonic()) - FALLBACK_DELAY_MS * 48)
+            now = time.monotonic()
+            silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
+            self._batch.clock(now, silence_to)
+            self._soundtrack.advance(silence_to)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)
