@@ -13,6 +13,7 @@ from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.pictures import Pictures
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
 
@@ -32,6 +33,7 @@ class Relay:
         self._settings = settings
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
+        self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
@@ -194,17 +196,21 @@ class Relay:
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
         self._pictures.send_h264(unit, time_ms)
+        self._batch.picture()
 
     def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
-        return self._pictures.send_vp9(picture, time_ms)
+        config = self._pictures.send_vp9(picture, time_ms)
+        self._batch.picture()
+        return config
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
-        self._soundtrack.live(packet, position)
+        self._batch.add(packet, position)
 
     def _publisher_gone(self) -> None:
         for output in self._outputs.values():
             output.publisher_gone()
         self._pictures.hold()
+        self._batch.flush()
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
         self._stop_idle_clock()
@@ -224,7 +230,9 @@ class Relay:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
+            silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
+            self._batch.clock(now, silence_to)
+            self._soundtrack.advance(silence_to)
             self._pictures.show_still(now)
             self._stop_idle_clock()
 

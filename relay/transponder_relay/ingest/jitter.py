@@ -134,6 +134,11 @@ class JitterBuffer(Generic[T]):
         self._held[sequence] = packet
         return self._release()
 
+    def passed(self, count: int) -> None:
+        """So many packets came in order and went past the buffer. Only while not `waiting`, after the first `push`."""
+        self._next += count
+        self._highest += count
+
     def give_up(self, now: float) -> list[T | None]:
         """Pass over the packets whose time is up."""
         patience = self._wait()

@@ -27,6 +27,7 @@ from aioice import stun
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from pylibsrtp._binding import ffi, lib  # type: ignore[import-not-found]
 
 from transponder_relay.ingest.answer import IceCandidate, LocalTransport
 from transponder_relay.ingest.offer import Offer
@@ -69,6 +70,25 @@ def _no_keys(_data: bytes) -> bytes:
 
 def _ignore(_data: bytes) -> None:
     pass
+
+
+def _unprotect_of(session: Any) -> Transform:
+    """`session.unprotect`, but without what it makes anew for each packet: half its time."""
+    context, plain, view, length = session._srtp[0], session._cdata, session._buffer, ffi.new("int *")
+    unprotect, limit, valid = lib.srtp_unprotect, len(session._cdata), lib.srtp_err_status_ok
+
+    def transform(data: bytes) -> bytes:
+        size = length[0] = len(data)
+        if size > limit:
+            raise ValueError("the packet is too long")
+        view[0:size] = data
+        status = unprotect(context, plain, length)
+        if status != valid:
+            raise pylibsrtp.Error(f"libsrtp status {status}")
+        packet: bytes = view[0 : length[0]]
+        return packet
+
+    return transform
 
 
 class _MediaProtocol(StunProtocol):
@@ -287,7 +307,7 @@ class MediaTransport:
         await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
         if self._dtls.state != "connected":
             raise DtlsError("the DTLS handshake failed")
-        self._rtp = self._dtls._rx_srtp.unprotect
+        self._rtp = _unprotect_of(self._dtls._rx_srtp)
         self._rtcp = self._dtls._rx_srtp.unprotect_rtcp
         self._protect = self._dtls._tx_srtp.protect_rtcp
         self._ice.on_srtp = self._on_srtp
