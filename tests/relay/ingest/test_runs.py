@@ -17,6 +17,7 @@ SPS = bytes.fromhex("6742c01fda014016ec0440000003004000000c83c60ca8")
 PPS = bytes.fromhex("68ce3c80")
 CHOICE = VideoChoice(
     section=0,
+    codec="H264",
     payload_type=TYPE,
     rtx_payload_type=RTX,
     nack=True,
