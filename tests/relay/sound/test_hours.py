@@ -6,10 +6,10 @@ import pytest
 from support.sounds import RATE, Recorder
 
 from transponder_crd.resource import AudioCodec
-from transponder_relay.ingest.rtp import unwrap32
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import SoundPacket
 from transponder_relay.sound.soundtrack import Soundtrack
+from transponder_relay.webrtc.rtp import unwrap32
 
 LENGTH = 5760
 """Samples of a packet: 120 ms, the longest there is, so that hours are soon over."""
