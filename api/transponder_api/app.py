@@ -1,6 +1,6 @@
 """Joins the parts to the FastAPI application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -11,13 +11,17 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
-from transponder_api import push, whip
+from transponder_api import push, stream, whep, whip
 from transponder_api.errors import install_handlers
 from transponder_api.hosts import HostCheck, host_exists
-from transponder_api.middleware import BearerToken, BodyLimit, UnexpectedErrors
+from transponder_api.middleware import OPEN_PATHS, BearerToken, BodyLimit, UnexpectedErrors
 from transponder_api.openapi import describe_app
+from transponder_api.page import page_files, page_router
+from transponder_api.players import Players
+from transponder_api.published import Published
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import BODY_LIMIT, BODY_TIMEOUT, ApiSettings
+from transponder_api.signalling import EXPOSED_HEADERS, AcceptPost
 from transponder_api.streams import Streams
 from transponder_api.transponders import Transponders
 from transponder_crd.relay_host import RelayDirectory
@@ -32,6 +36,7 @@ def create_app(
 ) -> FastAPI:
     """The application. It keeps nothing of its own; `store` stays open after it has ended."""
     client = RelayClient()
+    page = page_files()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,32 +52,40 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, OPEN_PATHS | page.keys()),
         dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],  # what OpenAPI says of it
         **options,
     )
     app.state.transponders = Transponders(store, settings, host_check)
     app.state.streams = Streams(store, relays, client, settings)
+    app.state.published = Published(app.state.streams)
+    app.state.players = Players(relays, client, settings)
     install_handlers(app)
     app.include_router(push.router)
+    app.include_router(stream.router)
     app.include_router(whip.router)
+    app.include_router(whep.router)
+    app.include_router(page_router(page))
     app.add_api_route("/healthz", _healthz, operation_id="healthz", response_class=PlainTextResponse)
     app.openapi = lambda: describe_app(app)  # type: ignore[method-assign]
     return app
 
 
-def _middleware(settings: ApiSettings) -> list[Middleware]:
-    """The first is the outermost. Errors are answered within CORS, or a page could not read them."""
+def _middleware(settings: ApiSettings, open_paths: Set[str]) -> list[Middleware]:
+    """The first is the outermost. Errors are answered within CORS, or a page could not read them.
+
+    `open_paths` are answered without a token.
+    """
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origin.split(),
         allow_methods=["DELETE", "GET", "OPTIONS", "PATCH", "POST"],
         allow_headers=["*"],
-        expose_headers=whip.EXPOSED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
     )
-    token = [Middleware(BearerToken, token=settings.token)] if settings.token else []
+    token = [Middleware(BearerToken, token=settings.token, open_paths=open_paths)] if settings.token else []
     return [
-        Middleware(whip.AcceptPost),
+        Middleware(AcceptPost, endpoints=(whip.ENDPOINT, whep.ENDPOINT)),
         *([cors] if settings.cors_origin else []),
         Middleware(UnexpectedErrors),
         *token,

@@ -6,13 +6,14 @@
             Unauthorized          401
             NotFound              404
             MethodNotAllowed      405
-            NotAcceptable         406
             RequestTimeout        408
             Conflict              409
+            PreconditionFailed    412
             BodyTooLarge          413
             UnsupportedMediaType  415
+            Unprocessable         422
+            PreconditionRequired  428
         InternalError             500
-        NotImplementedHere        501
         Unavailable               503, with Retry-After
 
 The body is the JSON that Flashphoner WCS answers, with two members more: `field` and `rule`.
@@ -28,6 +29,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from transponder_api.validation import describe
 
@@ -65,10 +67,6 @@ class NotFound(InputError):
     status = HTTPStatus.NOT_FOUND
 
 
-class NotAcceptable(InputError):
-    status = HTTPStatus.NOT_ACCEPTABLE
-
-
 class MethodNotAllowed(InputError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -84,6 +82,10 @@ class Conflict(InputError):
     status = HTTPStatus.CONFLICT
 
 
+class PreconditionFailed(InputError):
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class BodyTooLarge(InputError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
@@ -92,12 +94,16 @@ class UnsupportedMediaType(InputError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
+class Unprocessable(InputError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class PreconditionRequired(InputError):
+    status = HTTPStatus.PRECONDITION_REQUIRED
+
+
 class InternalError(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-class NotImplementedHere(ApiError):
-    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class Unavailable(ApiError):
@@ -162,17 +168,29 @@ async def _on_invalid(request: Request, error: Any) -> Response:
 
 async def _on_http(request: Request, error: Any) -> Response:
     """What routing and body parsing say."""
-    return error_response(request.url.path, _from_http(error))
+    return error_response(request.url.path, _from_http(error, request))
 
 
-def _from_http(error: HTTPException) -> ApiError:
-    headers = error.headers or {}
+def _from_http(error: HTTPException, request: Request) -> ApiError:
     match error.status_code:
         case HTTPStatus.BAD_REQUEST:
             return BadRequest("body", "must be JSON")
         case HTTPStatus.NOT_FOUND:
             return NotFound("path", "there is nothing here")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return MethodNotAllowed(headers.get("Allow", ""))
+            return MethodNotAllowed(_allowed(request))
         case _:
             return InternalError("the server failed")
+
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with this path (RFC 9110, section 10.2.1). The framework names those of the first."""
+
+    def is_allowed(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return ", ".join(filter(is_allowed, METHODS))

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+from collections.abc import Set
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
@@ -49,12 +50,12 @@ class UnexpectedErrors:
 class BearerToken:
     """Wants `Authorization: Bearer <token>` (RFC 6750) of every request but preflights and open paths."""
 
-    def __init__(self, app: ASGIApp, token: SecretStr) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, token: SecretStr, open_paths: Set[str] = OPEN_PATHS) -> None:
+        self.app, self.open_paths = app, open_paths
         self._expected = token.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] == "OPTIONS" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["method"] == "OPTIONS" or scope["path"] in self.open_paths:
             return await self.app(scope, receive, send)
         if not self._allows(Headers(scope=scope).get("authorization", "")):
             error = Unauthorized("Authorization", "must be Bearer and the token", {"WWW-Authenticate": "Bearer"})

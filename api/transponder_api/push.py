@@ -1,18 +1,13 @@
 """`/rest-api/push/*`: HTTP to service and back, as Flashphoner WCS words it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request, Response
-from starlette.responses import JSONResponse
 
 from transponder_api import shapes
-from transponder_api.errors import JSON_TYPE, ErrorBody, UnsupportedMediaType
+from transponder_api.rest import EMPTY, WcsResponse, errors, wants_json
 from transponder_api.transponders import Transponders
 from transponder_api.views import transponder_view
-
-
-class WcsResponse(JSONResponse):
-    media_type = JSON_TYPE
 
 
 async def _transponders(request: Request) -> Transponders:
@@ -20,44 +15,24 @@ async def _transponders(request: Request) -> Transponders:
     return service
 
 
-async def _wants_json(request: Request) -> None:
-    """A form or plain text is refused, not guessed at: browsers send those across sites without asking first."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if await request.body() and media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMediaType("Content-Type", "must be application/json")
-
-
 Service = Annotated[Transponders, Depends(_transponders)]
 
 router = APIRouter(
     prefix="/rest-api/push",
     tags=["push"],
-    dependencies=[Depends(_wants_json)],
+    dependencies=[Depends(wants_json)],
     default_response_class=WcsResponse,
 )
 
 
-def _errors(**texts: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` of the given statuses (`_404="..."`)."""
-    always = {
-        "_400": "Bad input: `field` and `rule` say what.",
-        "_413": "The body has more than 64 KiB.",
-        "_415": "The body is no JSON.",
-        "_500": "The server failed.",
-    }
-    texts = dict(sorted((always | texts).items()))
-    return {int(status[1:]): {"model": ErrorBody, "description": text} for status, text in texts.items()}
-
-
 _UNKNOWN = "No transponder has this id."
 _NONE = "No transponder is like this."
-_EMPTY: dict[int | str, dict[str, Any]] = {200: {"description": "Done; the body is empty.", "content": {}}}
 
 
 @router.post(
     "/startup",
     operation_id="startup",
-    responses=_errors(_404="There is no such sound file.", _409="A transponder of this stream and URL exists."),
+    responses=errors(_404="There is no such sound file.", _409="A transponder of this stream and URL exists."),
 )
 async def startup(
     service: Service,
@@ -105,40 +80,40 @@ async def _found(service: Transponders, wish: shapes.Find) -> list[shapes.Transp
     return [transponder_view(item, service.settings.defaults) for item in await service.find(wish.stream_name, url)]
 
 
-@router.post("/find", operation_id="find", responses=_errors(_404=_NONE))
+@router.post("/find", operation_id="find", responses=errors(_404=_NONE))
 async def find(service: Service, body: shapes.Find | None = None) -> list[shapes.Transponder]:
     """The transponders of a stream, of a URL, of both, or all."""
     return await _found(service, body or shapes.Find())
 
 
-@router.get("/find", operation_id="findWithoutFilter", responses=_errors(_404=_NONE))
-@router.get("/find_all", operation_id="findAllByGet", responses=_errors(_404=_NONE))
+@router.get("/find", operation_id="findWithoutFilter", responses=errors(_404=_NONE))
+@router.get("/find_all", operation_id="findAllByGet", responses=errors(_404=_NONE))
 async def find_all_by_get(service: Service) -> list[shapes.Transponder]:
     """All transponders. Flashphoner's own client sends a call without data by GET."""
     return await _found(service, shapes.Find())
 
 
-@router.post("/find_all", operation_id="findAll", responses=_errors(_404=_NONE))
+@router.post("/find_all", operation_id="findAll", responses=errors(_404=_NONE))
 async def find_all(service: Service, _: shapes.Empty | None = None) -> list[shapes.Transponder]:
     """All transponders."""
     return await _found(service, shapes.Find())
 
 
-@router.post("/terminate", operation_id="terminate", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/terminate", operation_id="terminate", response_class=Response, responses=EMPTY | errors(_404=_UNKNOWN))
 async def terminate(service: Service, body: shapes.ById) -> Response:
     """End a transponder; its RTMP session is closed in order."""
     await service.terminate(body.media_session_id)
     return Response()
 
 
-@router.post("/mute", operation_id="mute", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/mute", operation_id="mute", response_class=Response, responses=EMPTY | errors(_404=_UNKNOWN))
 async def mute(service: Service, body: shapes.ById) -> Response:
     """Send silence. Returns when it is in effect."""
     await service.mute(body.media_session_id, muted=True)
     return Response()
 
 
-@router.post("/unmute", operation_id="unmute", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/unmute", operation_id="unmute", response_class=Response, responses=EMPTY | errors(_404=_UNKNOWN))
 async def unmute(service: Service, body: shapes.ById) -> Response:
     """Send sound again. Returns when it is in effect."""
     await service.mute(body.media_session_id, muted=False)
@@ -149,7 +124,7 @@ async def unmute(service: Service, body: shapes.ById) -> Response:
     "/sound_on",
     operation_id="soundOn",
     response_class=Response,
-    responses=_EMPTY | _errors(_404="No transponder has this id, or there is no such sound file."),
+    responses=EMPTY | errors(_404="No transponder has this id, or there is no such sound file."),
 )
 async def sound_on(service: Service, body: shapes.SoundOn) -> Response:
     """Send a sound file instead of the live audio, from its start. Returns when it is in effect."""
@@ -157,7 +132,7 @@ async def sound_on(service: Service, body: shapes.SoundOn) -> Response:
     return Response()
 
 
-@router.post("/sound_off", operation_id="soundOff", response_class=Response, responses=_EMPTY | _errors(_404=_UNKNOWN))
+@router.post("/sound_off", operation_id="soundOff", response_class=Response, responses=EMPTY | errors(_404=_UNKNOWN))
 async def sound_off(service: Service, body: shapes.ById) -> Response:
     """Send the live audio again. Returns when it is in effect."""
     await service.sound_off(body.media_session_id)

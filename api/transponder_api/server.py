@@ -1,15 +1,28 @@
-"""Runs the application by uvicorn inside an event loop that someone else owns."""
+"""Runs applications by uvicorn inside an event loop that someone else owns."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any, NamedTuple
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 STOP_SECONDS = 2
 """How long calls that are under way may take at the end."""
+
+
+class Door(NamedTuple):
+    """An application on a listening socket. Several doors may lead to one application."""
+
+    app: Starlette
+    listener: socket.socket
+    tls: ssl.SSLContext | None = None
+    """None: plain HTTP."""
+    options: Mapping[str, Any] = {}
+    """More arguments of `uvicorn.Config`."""
 
 
 class _Server(uvicorn.Server):
@@ -53,24 +66,49 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve on `listener` for the length of the block; afterwards it is closed. Raises RuntimeError if it cannot."""
-    config = uvicorn.Config(
-        app,
+async def serving(app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """`serving_all` of one door."""
+    async with serving_all([Door(app, listener, tls)]):
+        yield
+
+
+@asynccontextmanager
+async def serving_all(doors: Sequence[Door], around: Sequence[Starlette] = ()) -> AsyncIterator[None]:
+    """Serve at all doors for the length of the block; they end at the same time, and their listeners are then closed.
+
+    The lifespan of each application is around that of all its doors, which is why uvicorn does not run it; those of
+    `around` are around all others. Raises RuntimeError if a server does not start, and what a lifespan raises.
+    """
+    async with AsyncExitStack() as stack:
+        for app in {id(app): app for app in (*around, *(door.app for door in doors))}.values():
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        servers = [_Server(_config(door)) for door in doors]
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[door.listener]), name="http server")
+            for server, door in zip(servers, doors, strict=True)
+        ]
+        try:
+            for server, task in zip(servers, tasks, strict=True):
+                await _until_started(server, task)
+            yield
+        finally:
+            for server in servers:
+                server.end()
+            await asyncio.gather(*tasks)
+
+
+def _config(door: Door) -> uvicorn.Config:
+    tls = door.tls
+    return uvicorn.Config(
+        door.app,
         log_config=None,  # logging is the owner's too
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
-        lifespan="on",
+        lifespan="off",
+        ssl_context_factory=None if tls is None else lambda *_: tls,
+        **door.options,
     )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
-    try:
-        await _until_started(server, task)
-        yield
-    finally:
-        server.end()
-        await task
 
 
 async def _until_started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, SecretStr
+from pydantic import BeforeValidator, Field, PositiveFloat, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transponder_crd.defaults import Defaults
@@ -13,6 +13,14 @@ BODY_LIMIT = 65536
 
 BODY_TIMEOUT = 10.0
 """Seconds in which a request body must be here."""
+
+
+def _or_off(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in {"", "off"} else value
+
+
+ListenPort = Annotated[Annotated[int, Field(ge=0, le=65535)] | None, BeforeValidator(_or_off)]
+"""A TCP port to listen on: 0 takes a free one; None, `off` or an empty text: do not listen."""
 
 
 class ApiSettings(BaseSettings):
@@ -29,14 +37,32 @@ class ApiSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
-    """TCP port of REST and WHIP; 0 takes a free one."""
+    http_port: ListenPort = 8081
+    """REST, WHIP, WHEP and the web page."""
+    https_port: ListenPort = 8444
+    """The same by TLS, if there is a certificate."""
+    ws_port: ListenPort = 8080
+    """WebSockets of the WebSDK."""
+    wss_port: ListenPort = 8443
+    """The same by TLS, if there is a certificate."""
+    tls_cert: Path | None = None
+    """PEM file of the certificate, with the intermediate ones behind it."""
+    tls_key: Path | None = None
+    """PEM file of its private key."""
+    keep_alive_interval: PositiveFloat = 5.0
+    """Seconds between two pings to a WebSDK client (`keep_alive.server_interval`)."""
+    keep_alive_probes: Annotated[int, Field(ge=1)] = 10
+    """Pings without an answer after which a WebSDK session is over (`keep_alive.probes`)."""
     sounds_folder: Path = Path("sounds")
     """Folder of the WAV files that `sound_on` may play."""
     cors_origin: str = "*"
     """Web origins that may call from a browser: `*`, a list with spaces between, or empty for none."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """If given, REST and WHIP want it as `Authorization: Bearer <token>`."""
+    startup_needs_stream: bool = False
+    """Refuse startup for a stream that is not being published with 404, instead of waiting for its publisher."""
+    fail_stream_on_rtmp_error: bool = False
+    """Fail a publication whose own `rtmpUrl` (WebSDK) cannot be reached for good (`Failed by RTMP writer error`)."""
     defaults: Defaults = Defaults()
     """What transponders get that do not say otherwise."""
     resolve_timeout: PositiveFloat = 2.0
@@ -49,3 +75,10 @@ class ApiSettings(BaseSettings):
     """How long a publisher waits for its relay to be ready."""
     offer_timeout: PositiveFloat = 5.0
     """How long a relay may take to answer an SDP offer."""
+
+    @field_validator("tls_key")
+    @classmethod
+    def _certificate_and_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("certificate and key must be given together")
+        return key

@@ -111,3 +111,5 @@ class Transponder(BaseModel):
     """Why the destination was not reached when it last was not."""
     reconnects: int = Field(examples=[0])
     """How often the connection to the destination was made anew or failed."""
+    published_name: str = Field(examples=["stream1"])
+    """Name under which the stream is published."""

@@ -5,17 +5,10 @@ import asyncio
 from pydantic import SecretStr
 
 from transponder_api.errors import Conflict, InternalError
-from transponder_crd.meta import ObjectMeta
-from transponder_crd.names import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_STREAM, stream_object_name
-from transponder_crd.resource import RtmpTransponder, Secret
+from transponder_crd.resource import RtmpTransponder
+from transponder_crd.secret_url import keep_url
 from transponder_crd.store import AlreadyExists, NotFound, Store, StoreError, edit
 from transponder_crd.waiting import wait_for
-
-SECRET_KEY = "rtmpUrl"  # noqa: S105 (a key's name)
-
-
-def labels(stream_name: str) -> dict[str, str]:
-    return {LABEL_STREAM: stream_object_name(stream_name), LABEL_MANAGED_BY: FIELD_MANAGER}
 
 
 async def create_transponder(
@@ -32,7 +25,7 @@ async def create_transponder(
     except TimeoutError:
         raise Conflict("rtmpUrl", "the transponder of this stream and URL is still being closed") from None
     try:
-        await _keep_url(store, created, url)
+        await keep_url(store, created, url)
     except StoreError as error:
         await _withdraw(store, created)
         raise InternalError("the RTMP URL could not be stored") from error
@@ -54,40 +47,9 @@ async def _make_way(store: Store, name: str, url: SecretStr, timeout: float) -> 
     except NotFound:
         return
     if not old.deleting:
-        await _keep_url(store, old, url)  # the one who made it may have died before this step
+        await keep_url(store, old, url)  # the one who made it may have died before this step
         raise Conflict("rtmpUrl", "a transponder of this stream and this URL exists")
     await wait_for(store, RtmpTransponder, name, lambda now: now is None or now.uid != old.uid, timeout)
-
-
-async def _keep_url(store: Store, owner: RtmpTransponder, url: SecretStr) -> None:
-    """Have the Secret that the transponder refers to. Raises StoreError."""
-    for _ in range(3):
-        try:
-            await store.create(_secret(owner, url))
-            return
-        except AlreadyExists:
-            if await _is_kept(store, owner):
-                return
-    raise AlreadyExists(f"Secret {owner.name} belongs to another object")
-
-
-def _secret(owner: RtmpTransponder, url: SecretStr) -> Secret:
-    metadata = ObjectMeta(
-        name=owner.name, labels=labels(owner.spec.stream_name), owner_references=[owner.owner_reference()]
-    )
-    return Secret(metadata=metadata, string_data={SECRET_KEY: url})
-
-
-async def _is_kept(store: Store, owner: RtmpTransponder) -> bool:
-    """Is the Secret of that name this owner's? One left by an earlier owner is removed."""
-    try:
-        secret = await store.get(Secret, owner.name)
-        if any(reference.uid == owner.uid for reference in secret.metadata.owner_references):
-            return True
-        await store.delete(Secret, secret.name, secret.uid)
-    except NotFound:
-        pass
-    return False
 
 
 async def _withdraw(store: Store, created: RtmpTransponder) -> None:

@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
-from transponder_api.errors import ApiError, Conflict, NotAcceptable, NotFound, Unavailable
+from transponder_api.errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
 from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
 from transponder_api.settings import ApiSettings
-from transponder_api.startup import labels
 from transponder_api.views import loggable
 from transponder_crd import store as crd
 from transponder_crd.control import Offer
 from transponder_crd.meta import ObjectMeta
-from transponder_crd.names import stream_object_name
+from transponder_crd.names import ANNOTATION_END_REASON, stream_object_name
 from transponder_crd.relay_host import RelayAddress, RelayDirectory
 from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec
+from transponder_crd.secret_url import labels
 from transponder_crd.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
 IN_USE = "a stream of this name is being published"
+NO_SESSION = "there is no such session"
 
 
 class Streams:
@@ -30,14 +32,16 @@ class Streams:
         self._relays = relays
         self._client = client
 
-    async def publish(self, name: str, source: StreamSource, sdp: str) -> tuple[Stream, str]:
+    async def publish(
+        self, name: str, source: StreamSource, sdp: str, annotations: Mapping[str, str] | None = None
+    ) -> tuple[Stream, str]:
         """The Stream and the SDP answer. If anything fails, the Stream is gone again. Raises Conflict,
-        NotAcceptable, Unavailable."""
-        stream = await self._create(name, source)
+        Unprocessable, Unavailable."""
+        stream = await self._create(name, source, annotations or {})
         try:
             answer = await self._answer(stream, sdp)
         except BaseException as error:
-            await asyncio.shield(self._delete(stream))  # also when the caller is gone or the server ends
+            await asyncio.shield(self.delete(stream))  # also when the caller is gone or the server ends
             reason = error.message if isinstance(error, ApiError) else type(error).__name__
             log.info("stream %s: not published: %s", loggable(name), reason)
             raise
@@ -46,17 +50,47 @@ class Streams:
 
     async def end(self, uid: str, source: StreamSource) -> None:
         """End the stream of that uid. Raises NotFound."""
+        stream = await self.find(uid, source)
+        if not await self.delete(stream):
+            raise NotFound("session", NO_SESSION)
+        log.info("stream %s: ended by its publisher", loggable(stream.spec.name))
+
+    async def find(self, uid: str, source: StreamSource) -> Stream:
+        """The stream of that uid. Raises NotFound."""
         for stream in (await self.store.list(Stream)).items:
-            if stream.uid == uid and stream.spec.source == source and await self._delete(stream):
-                log.info("stream %s: ended by its publisher", loggable(stream.spec.name))
-                return
-        raise NotFound("session", "there is no such session")
+            if stream.uid == uid and stream.spec.source == source:
+                return stream
+        raise NotFound("session", NO_SESSION)
+
+    async def terminate(self, stream: Stream, reason: str) -> bool:
+        """End it as someone else than its publisher, who is told `reason` (a WCS `info`). False if it is gone."""
+
+        def with_reason(now: Stream) -> Stream:
+            if now.uid != stream.uid:
+                raise crd.NotFound(f"Stream {now.name} is another one by now")
+            annotations = {**now.metadata.annotations, ANNOTATION_END_REASON: reason}
+            return now.model_copy(update={"metadata": now.metadata.model_copy(update={"annotations": annotations})})
+
+        try:
+            await crd.edit(self.store, Stream, stream.name, with_reason)
+        except crd.NotFound:
+            return False
+        log.info("stream %s: ended, %s", loggable(stream.spec.name), reason)
+        return await self.delete(stream)
+
+    async def delete(self, stream: Stream) -> bool:
+        """False if it is gone."""
+        try:
+            await self.store.delete(Stream, stream.name, stream.uid)
+        except crd.NotFound:
+            return False
+        return True
 
     # ------------------------------------------------------------------------------------------ parts
 
-    async def _create(self, name: str, source: StreamSource) -> Stream:
+    async def _create(self, name: str, source: StreamSource, annotations: Mapping[str, str]) -> Stream:
         """The stored object: the name is ours from now on. An ended one of that name is waited for."""
-        metadata = ObjectMeta(name=stream_object_name(name), labels=labels(name))
+        metadata = ObjectMeta(name=stream_object_name(name), labels=labels(name), annotations=dict(annotations))
         wish = Stream(metadata=metadata, spec=StreamSpec(name=name, source=source))
         try:
             async with asyncio.timeout(self.settings.close_timeout):
@@ -86,7 +120,7 @@ class Streams:
         except OfferRefused as refusal:
             if refusal.field == "publisherId":  # a relay that has not heard of this stream yet, or no longer
                 raise Unavailable("the relay of this stream is not ready") from None
-            raise NotAcceptable(refusal.field, refusal.rule) from None
+            raise Unprocessable(refusal.field, refusal.rule) from None
         except RelayUnreachable as error:
             raise Unavailable(str(error)) from None
 
@@ -104,13 +138,6 @@ class Streams:
         if address is None or address.instance != now.status.relay_pod:
             raise Unavailable("the relay of this stream was lost")
         return address
-
-    async def _delete(self, stream: Stream) -> bool:
-        try:
-            await self.store.delete(Stream, stream.name, stream.uid)
-        except crd.NotFound:
-            return False
-        return True
 
 
 def _ready(stream: Stream) -> bool:

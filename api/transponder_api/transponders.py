@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import SecretStr
 
@@ -10,14 +10,15 @@ from transponder_api import shapes
 from transponder_api.errors import BadRequest, Conflict, NotFound
 from transponder_api.hosts import HostCheck
 from transponder_api.settings import ApiSettings
-from transponder_api.startup import SECRET_KEY, create_transponder, labels
-from transponder_api.views import ANNOTATION_DESTINATION, loggable, matches, redacted
+from transponder_api.startup import create_transponder
+from transponder_api.views import loggable, matches
 from transponder_crd import store as crd
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
-from transponder_crd.meta import ObjectMeta
-from transponder_crd.names import FINALIZER, transponder_object_name
-from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, SecretKeyRef, Sound, TransponderSpec
+from transponder_crd.meta import OwnerReference
+from transponder_crd.names import stream_object_name
+from transponder_crd.resource import RtmpTransponder, Sound, Stream, StreamPhase, TransponderSpec
+from transponder_crd.secret_url import new_transponder
 from transponder_crd.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -35,15 +36,17 @@ class Transponders:
         self.settings = settings
         self._host_exists = host_exists
 
-    async def start(self, request: shapes.Startup) -> RtmpTransponder:
-        """Make a transponder. It need not have a published stream: it waits for its publisher."""
+    async def start(self, request: shapes.Startup, owners: Sequence[OwnerReference] = ()) -> RtmpTransponder:
+        """Make a transponder. It need not have a published stream: it waits for its publisher. It goes with the last
+        of its `owners`, if it has any."""
         destination = _parse(request.rtmp_url)
         if request.options is not None and request.options.action == "sound_on":
             self._check_sound("options.soundFile", request.options.sound_file or "")
+        await self._check_published(request.stream_name)
         await self._check_free(request)
         if not await self._host_exists(destination.host, self.settings.resolve_timeout):
             raise BadRequest("rtmpUrl", "its host does not exist")
-        wish = transponder_for(request, destination, self.settings.defaults)
+        wish = transponder_for(request, destination, self.settings.defaults, owners)
         created = await create_transponder(self.store, wish, request.rtmp_url, self.settings.close_timeout)
         self._log(created, f"to {destination.host} made")
         return created
@@ -112,6 +115,16 @@ class Transponders:
         except TimeoutError:
             self._log(transponder, "this is not in effect yet")
 
+    async def _check_published(self, stream_name: str) -> None:
+        if not self.settings.startup_needs_stream:
+            return
+        try:
+            stream = await self.store.get(Stream, stream_object_name(stream_name))
+        except crd.NotFound:
+            stream = None
+        if stream is None or stream.deleting or stream.status.phase != StreamPhase.PUBLISHING:
+            raise NotFound("streamName", "no stream of this name is being published")
+
     async def _check_free(self, request: shapes.Startup) -> None:
         """One made without REST, under a name of its own, counts too."""
         url = request.rtmp_url.get_secret_value()
@@ -151,24 +164,19 @@ def _first_sound(options: shapes.StartOptions) -> Sound | None:
     return play(options.sound_file, loop=options.loop)
 
 
-def transponder_for(request: shapes.Startup, destination: Destination, defaults: Defaults) -> RtmpTransponder:
+def transponder_for(
+    request: shapes.Startup, destination: Destination, defaults: Defaults, owners: Sequence[OwnerReference] = ()
+) -> RtmpTransponder:
     """The object that a startup call asks for; its URL is in the Secret of the same name."""
     options = request.options or shapes.StartOptions()
-    full_url = request.rtmp_transponder_full_url
-    name = transponder_object_name(request.stream_name, request.rtmp_url.get_secret_value())
-    metadata = ObjectMeta(
-        name=name,
-        labels=labels(request.stream_name),
-        annotations={ANNOTATION_DESTINATION: redacted(destination, full_url, defaults)},
-        finalizers=[FINALIZER],
-    )
-    spec = TransponderSpec(
-        stream_name=request.stream_name,
-        rtmp_url_from=RtmpUrlSource(secret_key_ref=SecretKeyRef(name=name, key=SECRET_KEY)),
+    return new_transponder(
+        request.stream_name,
+        destination,
+        defaults,
+        owners,
+        full_url=request.rtmp_transponder_full_url,
         muted=options.action == "mute",
         sound=_first_sound(options),
-        full_url=full_url,
         flash_version=request.rtmp_flash_version,
         options=options.model_dump(exclude_unset=True),
     )
-    return RtmpTransponder(metadata=metadata, spec=spec)

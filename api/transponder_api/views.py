@@ -3,11 +3,8 @@
 from transponder_api import shapes
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
-from transponder_crd.names import transponder_object_name
-from transponder_crd.resource import GROUP, RtmpTransponder, TransponderPhase, TransponderSpec
-
-ANNOTATION_DESTINATION = f"{GROUP}/destination"
-"""The redacted URL, for the time before the reconciler has written `status.destination`."""
+from transponder_crd.names import ANNOTATION_DESTINATION, transponder_object_name
+from transponder_crd.resource import RtmpTransponder, TransponderPhase, TransponderSpec
 
 
 def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes.Transponder:
@@ -26,6 +23,7 @@ def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes
         state=status.phase or TransponderPhase.PENDING,
         last_error=status.last_error,
         reconnects=status.reconnects,
+        published_name=spec.stream_name,
     )
 
 

@@ -3,12 +3,17 @@
 `PUT /desired` takes a DesiredRelay and answers 204; `GET /observed` streams RelayReport as one JSON object a line (one
 at once, one on each transition, one at least every `HEARTBEAT_SECONDS`); `POST /offer` takes an Offer and answers an
 Answer or a Refusal. Every request carries `Authorization: Bearer <token of this relay>`.
+
+Players: `POST /players` takes a PlayOffer and answers an Answer, or a Refusal with 400, with 409 while nothing is being
+published; `GET /players/{id}` streams PlayerEvent as one JSON object a line (its state at once, the last one has state
+`ended`); `DELETE /players/{id}` ends a player and answers 204, 404 if there is none; `POST /stream-events` takes a
+StreamEvent, hands it to every player's event stream and answers 204.
 """
 
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field, SecretStr, field_serializer
+from pydantic import Field, JsonValue, SecretStr, field_serializer
 
 from transponder_crd.model import Model
 from transponder_crd.resource import AudioCodec, Sound
@@ -212,3 +217,34 @@ class Refusal(Model):
 
     field: str
     rule: str
+
+
+class PlayOffer(Model):
+    """A browser's offer to receive the stream."""
+
+    player_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """Made by whoever hands over the offer; new for each player."""
+    sdp: str = Field(max_length=65536)
+
+
+class PlayerState(StrEnum):
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    """DTLS is up."""
+    ENDED = "ended"
+
+
+class StreamEvent(Model):
+    """What a publisher or the server tells those who play the stream."""
+
+    type: str = Field(max_length=64)
+    payload: JsonValue = None
+
+
+class PlayerEvent(Model):
+    """A transition of one player, or a stream event on its way to it: one of `state` and `stream_event` is there."""
+
+    state: PlayerState | None = None
+    reason: str | None = None
+    """Why it ended: a WCS `info` string (wire constant of the WebSDK)."""
+    stream_event: StreamEvent | None = None

@@ -6,8 +6,9 @@ A name is a readable slug and a hash of the whole source, so that streams whose 
 
 import re
 from hashlib import sha256
+from uuid import NAMESPACE_URL, uuid5
 
-from transponder_crd.resource import GROUP
+from transponder_crd.resource import GROUP, Stream
 
 FINALIZER = f"{GROUP}/close-output"
 """Holds a transponder until its RTMP session was ended in order."""
@@ -20,6 +21,18 @@ LABEL_STREAM = f"{GROUP}/stream"
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+ANNOTATION_MEDIA_SESSION_ID = f"{GROUP}/media-session-id"
+"""On a Stream: the id that its publisher gave it (WebSDK). See `stream_session_id`."""
+ANNOTATION_ICE_SESSION = f"{GROUP}/ice-session"
+"""On a Stream published by WHIP: the entity tag of its ICE session."""
+ANNOTATION_END_REASON = f"{GROUP}/end-reason"
+"""On a Stream that is about to be deleted: why, as a WCS `info` string, for the publisher to be told."""
+
+ANNOTATION_AUTO_STARTED = f"{GROUP}/auto-started"
+"""On a Stream: its automatic transponder was made, so that one that somebody ends does not come back."""
+ANNOTATION_DESTINATION = f"{GROUP}/destination"
+"""On a transponder: the redacted URL, for the time before its status has it."""
 
 MAX_LENGTH = 63
 HASH_LENGTH = 16
@@ -40,6 +53,13 @@ def stream_object_name(stream_name: str) -> str:
 def relay_object_name(stream_name: str) -> str:
     """Name of the relay's pod or process; it starts with a letter, as a Service (RFC 1035) wants it."""
     return _named(f"relay-{stream_name}", stream_name)
+
+
+def stream_session_id(stream: Stream) -> str:
+    """By which `mediaSessionId` a Stream is known to people: its publisher's own one, else one that tells nothing of
+    the uid, which is all that is needed to end a WHIP session."""
+    own = stream.metadata.annotations.get(ANNOTATION_MEDIA_SESSION_ID)
+    return own or str(uuid5(NAMESPACE_URL, f"{GROUP}/session/{stream.uid}"))
 
 
 def _named(readable: str, identity: str) -> str:

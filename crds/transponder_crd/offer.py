@@ -1,7 +1,7 @@
-"""The first check of a publisher's SDP offer, before anything is made for it: bounds and shape alone."""
+"""The first check of an SDP offer, before anything is made for it: bounds and shape alone."""
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MAX_BYTES = 64 * 1024
 MAX_MEDIA = 8
@@ -10,6 +10,8 @@ MAX_CANDIDATES = 100
 
 USABLE_VIDEO = frozenset({"H264", "VP8", "VP9"})
 USABLE_AUDIO = frozenset({"opus", "PCMU", "PCMA"})
+PLAYABLE_VIDEO = frozenset({"H264"})
+"""A stream is played as it is sent on: its pictures are H.264."""
 
 _STATIC_PAYLOAD_TYPES = {"0": "PCMU", "8": "PCMA"}  # RFC 3551, table 4
 _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839, section 5.4
@@ -18,6 +20,8 @@ _FINGERPRINT = re.compile(r"[A-Za-z0-9-]+ [0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})+")  # 
 _MEDIA = re.compile(r"(?P<kind>[a-z]+) (?P<port>[0-9]{1,5})(/[0-9]+)? [A-Za-z0-9/]+(?P<formats>( [^ ]+)+) ?")
 _RTPMAP = re.compile(r"rtpmap:(?P<type>[0-9]{1,3}) (?P<name>[^ /]+)/[0-9]+.*")
 _DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
+_PUBLISHING = {"audio": USABLE_AUDIO, "video": USABLE_VIDEO}
+_PLAYING = {"audio": USABLE_AUDIO, "video": PLAYABLE_VIDEO}
 
 
 class InvalidOffer(ValueError):
@@ -30,7 +34,7 @@ class InvalidOffer(ValueError):
 
 
 class NoUsableMedia(InvalidOffer):
-    """The offer is well formed, but nothing in it can be used: WHIP's 406 and not its 400."""
+    """The offer is well formed, but it, or a part of it, cannot be used."""
 
 
 class _Section(NamedTuple):
@@ -40,12 +44,48 @@ class _Section(NamedTuple):
     attributes: list[str]
     """Values of the a= lines."""
 
+    @property
+    def kind(self) -> str:
+        return self.media.partition(" ")[0]
+
 
 def check_offer(sdp: str) -> None:
-    """Return when the offer is one that a relay can be asked to answer. Raises InvalidOffer.
+    """Return when a relay can be asked to answer this publisher's offer. Raises InvalidOffer.
 
     SDP: RFC 8866; ICE in SDP: RFC 8839; DTLS in SDP: RFC 8122.
     """
+    session, media = _checked(sdp)
+    usable = [_usable(section, index, session, "send") for index, section in enumerate(media)]  # looks at all
+    if not any(usable):
+        raise NoUsableMedia("sdp.media", f"must send audio or video in a codec that can be used: {_names(_PUBLISHING)}")
+
+
+def check_play_offer(sdp: str) -> None:
+    """As `check_offer`, for the offer of a player."""
+    session, media = _checked(sdp)
+    usable = [_usable(section, index, session, "receive") for index, section in enumerate(media)]  # looks at all
+    if not any(usable):
+        raise NoUsableMedia("sdp.media", f"must receive audio or video in a codec that is sent: {_names(_PLAYING)}")
+
+
+def check_single_stream(sdp: str) -> None:
+    """Return when the offer, which has passed `check_offer`, sends one track of a kind at most, each in a codec that
+    can be used: WHIP publishes all or nothing (RFC 9725 sections 4.4.2 and 4.4.3). Raises InvalidOffer."""
+    session, media = _sections(sdp)
+    seen: set[str] = set()
+    for index, section in enumerate(media):
+        if section.kind not in _PUBLISHING or _refused(section) or not _directed(section, session, "send"):
+            continue
+        if section.kind in seen:
+            raise NoUsableMedia(f"sdp.media[{index}]", f"must not be a second {section.kind} track")
+        seen.add(section.kind)
+        if not _usable(section, index, session, "send"):
+            names = ", ".join(sorted(_PUBLISHING[section.kind]))
+            raise NoUsableMedia(f"sdp.media[{index}]", f"must offer a codec that can be used: {names}")
+
+
+def _checked(sdp: str) -> tuple[_Section, list[_Section]]:
+    """The session's lines and the media descriptions, within all bounds."""
     if not sdp.strip():
         raise InvalidOffer("sdp", "must not be empty")
     if len(sdp.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -59,10 +99,11 @@ def check_offer(sdp: str) -> None:
     _require(attributes, "ice-ufrag", _ICE_UFRAG, "4 to 256 ICE characters")
     _require(attributes, "ice-pwd", _ICE_PWD, "22 to 256 ICE characters")
     _require(attributes, "fingerprint", _FINGERPRINT, "a hash function and its hexadecimal pairs")
-    usable = [_usable(section, index, session) for index, section in enumerate(media)]
-    if not any(usable):
-        codecs = ", ".join([*sorted(USABLE_VIDEO), *sorted(USABLE_AUDIO)])
-        raise NoUsableMedia("sdp.media", f"must send audio or video in a codec that can be used: {codecs}")
+    return session, media
+
+
+def _names(codecs: dict[str, frozenset[str]]) -> str:
+    return ", ".join([*sorted(codecs["video"]), *sorted(codecs["audio"])])
 
 
 def _sections(sdp: str) -> tuple[_Section, list[_Section]]:
@@ -86,22 +127,30 @@ def _require(attributes: list[str], name: str, rule: re.Pattern[str], words: str
         raise InvalidOffer(f"sdp.{name}", f"must be given (a={name}) as {words}")
 
 
-def _usable(section: _Section, index: int, session: _Section) -> bool:
+def _usable(section: _Section, index: int, session: _Section, use: Literal["send", "receive"]) -> bool:
     match = _MEDIA.fullmatch(section.media)
     if match is None:
         raise InvalidOffer(f"sdp.media[{index}]", "must be <media> <port> <protocol> <format> ...")
     formats = match["formats"].split()
     if len(formats) > MAX_CODECS:
         raise InvalidOffer(f"sdp.media[{index}]", f"must have at most {MAX_CODECS} formats")
-    usable = {"audio": USABLE_AUDIO, "video": USABLE_VIDEO}.get(match["kind"], frozenset())
+    usable = (_PUBLISHING if use == "send" else _PLAYING).get(section.kind, frozenset())
     names = {name.lower() for name in usable}
-    refused = match["port"] == "0" and "bundle-only" not in section.attributes
-    return not refused and _sends(section, session) and any(name.lower() in names for name in _codecs(section, formats))
+    return (
+        not _refused(section)
+        and _directed(section, session, use)
+        and any(name.lower() in names for name in _codecs(section, formats))
+    )
 
 
-def _sends(section: _Section, session: _Section) -> bool:
+def _refused(section: _Section) -> bool:
+    """Port 0, which in a bundle may also mean "no transport of its own" (RFC 9143 section 6)."""
+    return section.media.split()[1:2] == ["0"] and "bundle-only" not in section.attributes
+
+
+def _directed(section: _Section, session: _Section, use: Literal["send", "receive"]) -> bool:
     stated = [attribute for attribute in session.attributes + section.attributes if attribute in _DIRECTIONS]
-    return not stated or stated[-1] in {"sendrecv", "sendonly"}
+    return not stated or stated[-1] in {"sendrecv", "sendonly" if use == "send" else "recvonly"}
 
 
 def _codecs(section: _Section, formats: list[str]) -> list[str]:

@@ -14,16 +14,16 @@ GROUP = "transponder.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-STREAM_NAME_RULE = r"^[^\s\x00-\x1f\x7f]+$"
+STREAM_NAME_RULE = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
 """A stream name is any printable text without white space; some sites put a query into it (`key?ds=1`)."""
 
 SOUND_FILE_RULE = r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$"
 """A name inside the sounds folder: no separator and no leading dot, so that it cannot leave the folder."""
 
-RTMP_URL_RULE = r"^[rR][tT][mM][pP][sS]?://[^\s\x00-\x1f\x7f]+$"
+RTMP_URL_RULE = r"^[rR][tT][mM][pP][sS]?://[^\s\x00-\x1f\x7f-\x9f]+$"
 
 StreamName = Annotated[str, Field(min_length=1, max_length=255, pattern=STREAM_NAME_RULE)]
-StreamNamePrefix = Annotated[str, Field(max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]*$")]
+StreamNamePrefix = Annotated[str, Field(max_length=64, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]*$")]
 SoundFile = Annotated[str, Field(min_length=1, max_length=128, pattern=SOUND_FILE_RULE)]
 
 

@@ -5,8 +5,9 @@ import sys
 
 import uvloop
 
-from transponder_local.app import StartError, run
-from transponder_local.command_line import BadSetting, read_settings
+from transponder_local.app import run
+from transponder_local.command_line import read_settings
+from transponder_local.errors import StartError
 from transponder_local.log import set_up_logging
 
 BAD_SETTING = 2
@@ -19,7 +20,7 @@ def main() -> None:
         set_up_logging(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(run(settings))
-    except (BadSetting, StartError) as error:
+    except StartError as error:
         sys.exit(_fail(str(error)))
     sys.exit(code)
 

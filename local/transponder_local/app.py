@@ -2,22 +2,24 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
-import socket
+import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from transponder_api.app import create_app
-from transponder_api.server import bind, serving
+from transponder_api.server import Door, serving_all
+from transponder_api.websdk.app import UVICORN_OPTIONS, create_websdk_app
 from transponder_crd.resource import Stream
 from transponder_crd.sqlite_store import SqliteStore
 from transponder_crd.store import NotFound, Store, StoreError
 from transponder_local.banner import banner
 from transponder_local.children import ChildRelays
+from transponder_local.doors import WS, WSS, Listeners, listening, server_tls
+from transponder_local.errors import StartError
 from transponder_local.loop import watch_all
 from transponder_local.settings import LocalSettings
 from transponder_local.zygote import ZygoteError
@@ -31,13 +33,11 @@ FORCED = 130
 FAULT = 1
 
 
-class StartError(Exception):
-    """It cannot start as it was told to. One line that names what is in the way."""
-
-
 async def run(settings: LocalSettings) -> int:
     """Serve until Ctrl-C or SIGTERM. The exit code: 0, or FAULT when a part ended by itself. Raises StartError."""
     stop = asyncio.Event()
+    if unused := settings.unused_properties:
+        logger.info("%d of the properties mean nothing here: %s", len(unused), ", ".join(unused))
 
     async def reconcile(stream_name: str) -> float | None:
         return await reconciler.reconcile(stream_name)
@@ -45,25 +45,43 @@ async def run(settings: LocalSettings) -> int:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(_open_store(settings))
         _make_folder(settings.sounds_folder, "--sounds")
-        listener = stack.enter_context(_listen(settings.host, settings.http_port))
+        tls = server_tls(settings)
+        listeners = stack.enter_context(listening(settings))
         await _forget_publishers(store)
         queue = WorkQueue(reconcile)
         host = ChildRelays(settings.relay_template(), queue.wake)
         stack.enter_context(_signals(stop, host))
         stack.push_async_callback(host.close)
         relays = await stack.enter_async_context(Relays(queue.wake))
-        reconciler = Reconciler(store, host, relays, settings.defaults)
+        auto_start = settings.auto_start_destination()
+        reconciler = Reconciler(store, host, relays, settings.defaults, auto_start=auto_start)
         await stack.enter_async_context(_task(_prepare(host), "zygote"))
         stack.push_async_callback(queue.close)
         watching = await stack.enter_async_context(_task(watch_all(store, queue.wake), "watch"))
-        await stack.enter_async_context(serving(create_app(settings, store, host), listener))
-        print(banner(settings, listener.getsockname()[1]), flush=True)  # noqa: T201 (what the command is to print)
+        await stack.enter_async_context(_serving(settings, store, host, listeners, tls))
+        numbers = {port: listener.getsockname()[1] for port, listener in listeners.items()}
+        print(banner(settings, numbers), flush=True)  # noqa: T201 (what the command is to print)
         await _first(stop, watching)
         logger.info("ending")
     if not stop.is_set():
         return FAULT
     logger.info("ended")
     return 0
+
+
+def _serving(
+    settings: LocalSettings, store: Store, host: ChildRelays, listeners: Listeners, tls: ssl.SSLContext | None
+) -> AbstractAsyncContextManager[None]:
+    """REST and all that is beside it, and the WebSDK, each at its ports."""
+    api = create_app(settings, store, host)
+    websdk = create_websdk_app(api, store)
+    doors = [
+        Door(websdk, listener, tls if port.tls else None, UVICORN_OPTIONS)
+        if port in (WS, WSS)
+        else Door(api, listener, tls if port.tls else None)
+        for port, listener in listeners.items()
+    ]
+    return serving_all(doors, around=[api])  # the WebSDK uses the API's services, also where only its port is open
 
 
 def _make_folder(folder: Path, option: str) -> None:
@@ -81,20 +99,6 @@ def _open_store(settings: LocalSettings) -> Iterator[SqliteStore]:
         raise StartError(f"--data: {error}") from None
     with contextlib.closing(store):
         yield store
-
-
-@contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        listener = bind(host, port)
-    except socket.gaierror as error:
-        raise StartError(f"--host {host}: {error.strerror}") from None
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        option = f"--host {host}" if error.errno == errno.EADDRNOTAVAIL else f"--http-port {port}"
-        raise StartError(f"{option}: {reason} ({host}:{port})") from None
-    with listener:
-        yield listener
 
 
 async def _forget_publishers(store: Store) -> None:

@@ -1,19 +1,18 @@
 """The command line of `transponder`: each option is a setting of `LocalSettings`, which has its rule and default."""
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from transponder_local.settings import LocalSettings
-
-
-class BadSetting(Exception):
-    """One line that names the setting and the rule."""
+from transponder_local.errors import BadSetting
+from transponder_local.settings import LocalSettings, WcsFileSettings, layered
+from transponder_local.wcs_settings import Given, from_environment, from_file
 
 
 class Option(NamedTuple):
@@ -33,8 +32,16 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("--data", "data_folder", "DIR", "folder of the database (default: ~/.local/share/rtmp-transponder)"),
     Option("--sounds", "sounds_folder", "DIR", "folder of the WAV files for sound_on (default: sounds in --data)"),
-    Option("--host", "host", "ADDRESS", "where REST and WHIP listen (default: 127.0.0.1; 0.0.0.0 is every address)"),
-    Option("--http-port", "http_port", "PORT", "TCP port of REST and WHIP (default: 8081; 0 takes a free one)"),
+    Option("--host", "host", "ADDRESS", "where to listen (default: 127.0.0.1; 0.0.0.0 is every address)"),
+    Option(
+        "--http-port", "http_port", "PORT",
+        "REST, WHIP, WHEP and the page (default: 8081; 0 takes a free port, off takes none)",
+    ),
+    Option("--https-port", "https_port", "PORT", "the same by TLS, if there is a certificate (default: 8444)"),
+    Option("--ws-port", "ws_port", "PORT", "the WebSDK's WebSocket (default: 8080; 0 and off as above)"),
+    Option("--wss-port", "wss_port", "PORT", "the same by TLS, if there is a certificate (default: 8443)"),
+    Option("--tls-cert", "tls_cert", "FILE", "certificate and those it was issued by, PEM"),
+    Option("--tls-key", "tls_key", "FILE", "private key of the certificate, PEM"),
     Option("--cors-origin", "cors_origin", "ORIGIN", "web origins that may call (default: * for all; empty for none)"),
     Option(
         "--media-address", "media_addresses", "ADDRESS",
@@ -54,13 +61,15 @@ OPTIONS = (
         "how long RTMP sessions stay up without their publisher (default: 10; 0 ends them at once)",
     ),
     Option("--rtmps-ca", "rtmps_ca_file", "FILE", "PEM file of authorities to trust besides those of the system"),
+    Option("--wcs-properties", "wcs_properties", "FILE", "settings of Flashphoner WCS (its flashphoner.properties)"),
     Option("--log-level", "log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR (default: INFO)"),
 )  # fmt: skip
 
 EPILOG = """\
 Each option may be given in the environment instead: --http-port as TRANSPONDER_HTTP_PORT, --data as
 TRANSPONDER_DATA_FOLDER, and so on (docs/operations.md has the list). TRANSPONDER_TOKEN, for which there is no option,
-is the bearer token that REST and WHIP then ask for. Options win over the environment.
+is the bearer token that REST and WHIP then ask for. Options win over the environment, which wins over the file of
+--wcs-properties.
 
 Ctrl-C ends everything in order: RTMP sessions are closed, transponders are kept and come back at the next start.
 """
@@ -69,21 +78,47 @@ Ctrl-C ends everything in order: RTMP sessions are closed, transponders are kept
 def read_settings(arguments: Sequence[str] | None = None) -> LocalSettings:
     """The settings of this run. Raises BadSetting; SystemExit for --help, --version and a malformed command line."""
     given = vars(_parser().parse_args(arguments))
-    values: dict[str, Any] = {}
-    for option in OPTIONS:
-        value = given[option.setting]
-        if value is not None:
-            group, _, name = option.setting.rpartition(".")
-            (values.setdefault(group, {}) if group else values)[name] = value
+    options = {option.setting: given[option.setting] for option in OPTIONS if given[option.setting] is not None}
+    fallback: list[Given] = []
     try:
-        return LocalSettings(**values)
+        file = WcsFileSettings(**{name: options[name] for name in WcsFileSettings.model_fields if name in options})
+        fallback = _wcs_settings(file)
+        return layered(_nested(options.items()), _nested((one.setting, one.value) for one in fallback))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         loc = [str(part) for part in first["loc"]]
-        raise BadSetting(f"{_name(loc)}: {_rule(first['msg'])}") from None
+        where = _fallback_of(loc, options, fallback) or _name(loc)
+        raise BadSetting(f"{where}: {_rule(first['msg'])}") from None
     except SettingsError as error:  # its text: error parsing value for field "name" from source "..."
         field = re.search(r'field "(\w+)"', str(error))
         raise BadSetting(f"{_name([field[1]]) if field else 'environment'}: must be JSON") from None
+
+
+def _wcs_settings(settings: WcsFileSettings) -> list[Given]:
+    """What is said under the names of Flashphoner WCS; later ones win. Raises BadSetting."""
+    given: list[Given] = []
+    if path := settings.wcs_properties:
+        file = from_file(path, settings.wcs_unset_prefix)
+        given = [*file.given, Given("unused_properties", file.unused, str(path))]
+    return [*given, *from_environment(os.environ)]
+
+
+def _nested(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dot in a name leads into a group."""
+    nested: dict[str, Any] = {}
+    for setting, value in values:
+        group, _, name = setting.rpartition(".")
+        (nested.setdefault(group, {}) if group else nested)[name] = value
+    return nested
+
+
+def _fallback_of(loc: list[str], options: Mapping[str, Any], fallback: Sequence[Given]) -> str | None:
+    """Where the value of a setting comes from, if neither option nor environment gives it."""
+    settings = {".".join(loc[:2]), loc[0]} if loc else set()
+    variables = {"TRANSPONDER_" + setting.upper().replace(".", "__") for setting in settings}
+    if settings & options.keys() or variables & {name.upper() for name in os.environ}:
+        return None
+    return next((one.where for one in reversed(fallback) if one.setting in settings), None)
 
 
 def _parser() -> argparse.ArgumentParser:

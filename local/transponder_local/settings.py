@@ -1,15 +1,25 @@
-"""Settings of `transponder local`: from the command line, else from the environment as `TRANSPONDER_<NAME>`."""
+"""Settings of `transponder local`: from the command line, else from the environment as `TRANSPONDER_<NAME>`, else under
+the names of Flashphoner WCS (`wcs_settings`)."""
 
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, model_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from transponder_api.settings import ApiSettings
+from transponder_local.wcs_settings import UnsetPrefix
+from transponder_operator.settings import AutoStartSettings
 from transponder_relay.settings import Port, RelaySettings
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -57,7 +67,20 @@ def _ordered(value: tuple[int, int] | None) -> tuple[int, int] | None:
     return value
 
 
-class LocalSettings(ApiSettings):
+class WcsFileSettings(BaseSettings):
+    """Where the settings of Flashphoner WCS are. Read first, since all others may be there."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRANSPONDER_", frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    wcs_properties: Annotated[Path, BeforeValidator(_folder)] | None = None
+    """Its flashphoner.properties."""
+    wcs_unset_prefix: UnsetPrefix = "commented"
+    """When a file that gives no prefix for stream names means that there is none."""
+
+
+class LocalSettings(ApiSettings, AutoStartSettings):
     """The settings of the API, and of what else runs on the machine."""
 
     data_folder: Annotated[Path, BeforeValidator(_folder)] = Field(default_factory=default_data_folder)
@@ -76,6 +99,8 @@ class LocalSettings(ApiSettings):
     """PEM file of certificate authorities that RTMPS trusts besides those of the system."""
     log_level: Annotated[LogLevel, BeforeValidator(lambda value: str(value).upper())] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+    unused_properties: tuple[str, ...] = ()
+    """What is in the properties file and means nothing here."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,3 +127,21 @@ class LocalSettings(ApiSettings):
                 "log_level": self.log_level,
             }
         )
+
+
+def layered(values: Mapping[str, Any], fallback: Mapping[str, Any]) -> LocalSettings:
+    """`values`, else the environment, else `fallback`, else the defaults. Raises ValidationError, SettingsError."""
+
+    class Layered(LocalSettings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, dict(fallback))
+
+    return Layered(**values)

@@ -7,11 +7,13 @@ from typing import Protocol
 
 from transponder_crd.control import DesiredRelay, RelayReport
 from transponder_crd.defaults import Defaults
+from transponder_crd.destination import Destination
 from transponder_crd.meta import OwnerReference
 from transponder_crd.names import FINALIZER, stream_object_name
 from transponder_crd.relay_host import RelayAddress, RelayHost
 from transponder_crd.resource import Resource, RtmpTransponder, Secret, SecretKeyRef, Stream, StreamPhase
 from transponder_crd.store import Conflict, NotFound, Store
+from transponder_operator.auto_start import AutoStart
 from transponder_operator.desired import (
     Problem,
     ProblemReason,
@@ -66,12 +68,16 @@ class Reconciler:
         relays: RelayLinks,
         defaults: Defaults,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        auto_start: Destination | None = None,
     ) -> None:
+        """`auto_start`: where every published stream goes by itself."""
         self._store = store
         self._host = host
         self._relays = relays
         self._defaults = defaults
         self._clock = clock
+        self._auto_start = AutoStart(store, auto_start, defaults) if auto_start else None
         self._acknowledged: dict[str, tuple[str, DesiredRelay]] = {}
 
     async def reconcile(self, stream_name: str) -> float | None:
@@ -102,6 +108,7 @@ class Reconciler:
             await self._end_relay(stream_name)
         again += [await self._release(transponder, sight, now) for transponder in written if transponder]
         again += [_look_again(one, now) for one in resolved]
+        again += [await self._auto_start.start(stream, resolved)] if self._auto_start else []
         if failure:
             raise failure
         return min((seconds for seconds in again if seconds is not None), default=None)

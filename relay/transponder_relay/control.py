@@ -1,8 +1,11 @@
 """The control port: desired state in, reports and SDP answers out (messages: `transponder_crd.control`)."""
 
+import asyncio
 import contextlib
 import hmac
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -12,9 +15,12 @@ from pydantic import ValidationError
 from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.metrics import RelayCollector
+from transponder_relay.playback.players import NothingPublished, TooManyPlayers
 from transponder_relay.relay import Relay
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", control.Offer, control.PlayOffer)
 
 RELAY = web.AppKey("relay", Relay)
 METRICS = web.AppKey("metrics", CollectorRegistry)
@@ -32,6 +38,10 @@ def control_app(relay: Relay, token: str) -> web.Application:
     app.router.add_put("/desired", put_desired)
     app.router.add_get("/observed", get_observed)
     app.router.add_post("/offer", post_offer)
+    app.router.add_post("/players", post_player)
+    app.router.add_get("/players/{id}", get_player)
+    app.router.add_delete("/players/{id}", delete_player)
+    app.router.add_post("/stream-events", post_stream_event)
     app.router.add_get("/metrics", get_metrics)
     app.router.add_get("/healthz", probe)
     app.router.add_get("/readyz", probe)
@@ -64,8 +74,8 @@ async def get_observed(request: web.Request) -> web.StreamResponse:
     """One report at once, one on each transition, one at least every HEARTBEAT_SECONDS."""
     relay = request.app[RELAY]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
-    with contextlib.suppress(ConnectionResetError):  # who followed is gone
+    with contextlib.suppress(ConnectionResetError):  # who followed is gone, be it before the first report
+        await response.prepare(request)
         while True:
             # taken before the report is made: what changes while it is being written is not missed
             change = relay.next_change()
@@ -75,9 +85,22 @@ async def get_observed(request: web.Request) -> web.StreamResponse:
 
 
 async def post_offer(request: web.Request) -> web.Response:
+    return await _answer(request, control.Offer, request.app[RELAY].answer)
+
+
+async def post_player(request: web.Request) -> web.Response:
     try:
-        offer = control.Offer.model_validate_json(await request.read())
-        answer = await request.app[RELAY].answer(offer)
+        return await _answer(request, control.PlayOffer, request.app[RELAY].play)
+    except NothingPublished:
+        return _refuse("streamName", "must be that of a stream which is being published", 409)
+    except TooManyPlayers:
+        raise web.HTTPServiceUnavailable(text="there are as many players as one relay takes") from None
+
+
+async def _answer(request: web.Request, kind: type[M], answer: Callable[[M], Awaitable[str]]) -> web.Response:
+    """Hand an offer to `answer`, in words of the control port."""
+    try:
+        sdp = await answer(kind.model_validate_json(await request.read()))
     except ValidationError as error:
         first = error.errors()[0]
         return _refuse(".".join(map(str, first["loc"])), first["msg"])
@@ -86,12 +109,50 @@ async def post_offer(request: web.Request) -> web.Response:
     except OSError as error:
         logger.warning("no media port: %s", error)
         raise web.HTTPServiceUnavailable(text="no media port is free") from None
-    return web.Response(text=control.Answer(sdp=answer).model_dump_json(), content_type="application/json")
+    return web.Response(text=control.Answer(sdp=sdp).model_dump_json(), content_type="application/json")
 
 
-def _refuse(field: str, rule: str) -> web.Response:
+async def get_player(request: web.Request) -> web.StreamResponse:
+    """The player's state at once, then its events; an empty line each HEARTBEAT_SECONDS tells that we are there."""
+    players, player_id = request.app[RELAY].players, request.match_info["id"]
+    queue = players.follow(player_id)
+    if queue is None:
+        raise web.HTTPNotFound
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    try:
+        await response.prepare(request)
+        state = None
+        while state is not control.PlayerState.ENDED:
+            try:
+                event = await asyncio.wait_for(queue.get(), control.HEARTBEAT_SECONDS)
+            except TimeoutError:
+                await response.write(b"\n")
+                continue
+            state = event.state
+            await response.write(event.model_dump_json(exclude_none=True).encode() + b"\n")
+    except ConnectionResetError:  # who followed is gone
+        pass
+    finally:
+        players.unfollow(player_id, queue)
+    return response
+
+
+async def delete_player(request: web.Request) -> web.Response:
+    return web.Response(status=204 if request.app[RELAY].players.stop(request.match_info["id"]) else 404)
+
+
+async def post_stream_event(request: web.Request) -> web.Response:
+    try:
+        event = control.StreamEvent.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+    request.app[RELAY].players.send_event(event)
+    return web.Response(status=204)
+
+
+def _refuse(field: str, rule: str, status: int = 400) -> web.Response:
     body = control.Refusal(field=field, rule=rule).model_dump_json()
-    return web.Response(status=400, text=body, content_type="application/json")
+    return web.Response(status=status, text=body, content_type="application/json")
 
 
 async def get_metrics(request: web.Request) -> web.Response:

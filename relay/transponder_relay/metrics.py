@@ -24,6 +24,8 @@ class RelayCollector(Collector):
         report = self._relay.report()
         yield from _ingest(report.ingest)
         yield from _outputs(report.outputs)
+        players = len(self._relay.players.connected)
+        yield GaugeMetricFamily("transponder_players", "Browsers that the stream is played to", value=players)
 
 
 def _ingest(statistics: IngestStatistics) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.session import IngestSettings, PublisherSession
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, SoundPacket, VideoConfig
+from transponder_relay.playback.offer import Playable
 from transponder_relay.settings import RelaySettings
 from transponder_relay.transcode.transcoder import Transcoder
 
@@ -99,6 +100,14 @@ class Publisher:
         self._is_transcoded, self._is_passed = transcoded, passed
         if self._session and self._transcoder:
             self._session.set_passed_on(passed, self._keyframe_interval)
+
+    def playable(self) -> Playable | None:
+        """What players can be sent; None while it is not connected."""
+        if self.state is not PublisherState.CONNECTED:
+            return None
+        video, audio = self._codecs
+        sets = self._parameter_sets
+        return Playable(video is not None, audio, sets.sps[0] if sets else None)
 
     def report(self) -> control.PublisherReport:
         return control.PublisherReport(

@@ -11,13 +11,18 @@ from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, CodedPicture, SoundPacket, VideoConfig
 from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.pictures import Pictures
+from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
+from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
+
+PUBLISHER_STOPPED = "Stopped by publisher stop"
+"""WCS `info` of players whose publisher is gone."""
 
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
@@ -35,6 +40,7 @@ class Relay:
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
         self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
+        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
         """Of the publishers before this one."""
@@ -111,8 +117,12 @@ class Relay:
     def _arrange(self) -> None:
         """Which output gets which pictures, and what the publisher is to give for that."""
         self._pictures.set_outputs((o, self._desired[i].target.enhanced) for i, o in self._outputs.items())
+        self._serve()
+
+    def _serve(self) -> None:
         if self._publisher:
-            self._publisher.serve(transcoded=self._pictures.wants_h264, passed=self._pictures.wants_vp9)
+            wants_h264 = self._pictures.wants_h264 or bool(self.players.connected)
+            self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_vp9)
 
     async def _close_output(self, output_id: str, output: Output) -> None:
         await output.close()
@@ -125,6 +135,14 @@ class Relay:
         if self._publisher is None or self._publisher.id != offer.publisher_id:
             raise InvalidOffer("publisherId", "must be the publisher that this relay waits for")
         return await self._publisher.answer(offer.sdp)
+
+    async def play(self, offer: control.PlayOffer) -> str:
+        """The SDP answer to a player. Raises NothingPublished, InvalidOffer, TooManyPlayers; OSError when no media
+        port is free."""
+        media = self._publisher.playable() if self._publisher else None
+        if media is None:
+            raise NothingPublished
+        return await self.players.answer(offer, media)
 
     # ------------------------------------------------------------------------------------------ reports
 
@@ -196,6 +214,8 @@ class Relay:
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
         self._pictures.send_h264(unit, time_ms)
+        if self.players.connected:
+            self.players.video(unit, time_ms)
         self._batch.picture()
 
     def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
@@ -205,12 +225,15 @@ class Relay:
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
         self._batch.add(packet, position)
+        if self.players.connected:
+            self.players.sound(packet, position)
 
     def _publisher_gone(self) -> None:
         for output in self._outputs.values():
             output.publisher_gone()
         self._pictures.hold()
         self._batch.flush()
+        self.players.end_all(PUBLISHER_STOPPED)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
         self._stop_idle_clock()
@@ -265,6 +288,11 @@ class Relay:
         task.add_done_callback(self._endings.discard)
 
     async def close(self) -> None:
-        """End all in order: the RTMP sessions, then the publisher's. Bounded by the parts' own limits."""
+        """End all in order: the RTMP sessions, the players, the publisher's. Bounded by the parts' own limits."""
         self.apply(control.DesiredRelay(stream_name=self._settings.stream_name))
-        await asyncio.gather(*self._endings, return_exceptions=True)
+        self.players.end_all(PUBLISHER_STOPPED)
+        await asyncio.gather(*self._endings, self.players.close(), return_exceptions=True)
+
+
+def _transport_settings(settings: RelaySettings) -> TransportSettings:
+    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=settings.media_port_range)

@@ -142,7 +142,7 @@ async def test_the_error_body_is_that_of_wcs(api: Api) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/rest-api/push/nothing", "/rest-api/push/startup/", "/docs", "/redoc", "/whip"])
+@pytest.mark.parametrize("path", ["/rest-api/push/nothing", "/rest-api/push/startup/", "/docs", "/redoc", "/whip"])
 async def test_unknown_paths(api: Api, path: str) -> None:
     answer = await api.request("GET", path)
     assert (answer.status, answer.body["field"]) == (404, "path")

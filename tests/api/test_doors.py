@@ -75,6 +75,9 @@ async def test_the_token_opens_rest_and_whip(tmp_path: Path) -> None:
                 ("GET", "/rest-api/push/find_all"),
                 ("POST", "/whip/a"),
                 ("DELETE", "/whip-session/a"),
+                ("POST", "/whep/a"),
+                ("DELETE", "/whep-session/a/b"),
+                ("PATCH", "/whep-session/a/b"),
             ):
                 answer = await api.request(method, path, headers=header)
                 assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")

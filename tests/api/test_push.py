@@ -46,6 +46,7 @@ async def test_startup_answers_the_transponder_object(api: Api) -> None:
         "state": "Pending",
         "lastError": None,
         "reconnects": 0,
+        "publishedName": "name",
     }
 
 
@@ -403,6 +404,11 @@ async def test_calls_with_data_refuse_get(api: Api, call: str) -> None:
     answer = await api.request("GET", f"/rest-api/push/{call}")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
     assert answer.body["path"] == f"/rest-api/push/{call}"
+
+
+async def test_a_refused_method_is_told_all_that_are_allowed(api: Api) -> None:
+    answer = await api.request("PUT", "/rest-api/push/find")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
 
 
 async def test_openapi_describes_each_call(api: Api) -> None:

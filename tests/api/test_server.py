@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from transponder_api.server import bind, serving
+from transponder_api.server import Door, bind, serving, serving_all
 from transponder_api.settings import ApiSettings
 
 
@@ -44,6 +44,33 @@ async def test_serving_leaves_signals_alone_and_ends_with_its_block() -> None:
     assert states == ["started", "ended"]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_two_doors_have_one_lifespan_and_end_together() -> None:
+    states: list[str] = []
+
+    def noting(name: str) -> FastAPI:
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            states.append(f"{name} started")
+            yield
+            states.append(f"{name} ended")
+
+        return FastAPI(lifespan=lifespan)
+
+    first, second, unseen = noting("first"), noting("second"), noting("unseen")
+    listeners = [bind("127.0.0.1", 0) for _ in range(3)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    doors = [Door(app, listener) for app, listener in zip((first, second, first), listeners, strict=True)]
+    async with serving_all(doors, around=[unseen]), aiohttp.ClientSession(trust_env=False) as session:
+        for port in ports:
+            async with session.get(f"http://127.0.0.1:{port}/openapi.json") as answer:
+                assert answer.status == 200
+        assert states == ["unseen started", "first started", "second started"]
+    assert states[3:] == ["second ended", "first ended", "unseen ended"]
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 from support.api import ANSWER, INSTANCE, Api
 from yarl import URL
 
+from transponder_api.ice import ice_tag
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import ApiSettings
 from transponder_api.streams import Streams
@@ -49,6 +51,8 @@ async def test_post_creates_a_session(api: Api) -> None:
     assert answer.headers["Content-Type"] == "application/sdp"
     _, (stream,), _ = await api.stored()
     assert answer.headers["Location"] == f"/whip-session/{stream.uid}"
+    assert answer.headers["ETag"] == f'"{ice_tag(OFFER)}"'
+    assert "Link" not in answer.headers, "no STUN or TURN server, no extension"
     assert (stream.name, stream.spec.name, stream.spec.source) == (stream_object_name("demo"), "demo", "whip")
     (offer,) = api.relay.offers
     assert (offer.publisher_id, offer.sdp) == (stream.uid, OFFER)
@@ -114,14 +118,18 @@ def without(line: str) -> str:
     return "".join(kept + "\r\n" for kept in OFFER.split("\r\n")[:-1] if not kept.startswith(line))
 
 
+SECOND = "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=sendonly\r\na=rtpmap:102 H264/90000\r\n"
+
 BAD_OFFERS: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("empty", b"", SDP, 400, "sdp"),
     ("not SDP", b"hello", SDP, 400, "sdp"),
     ("not UTF-8", OFFER.encode() + b"\xff", SDP, 400, "sdp"),
     ("no ICE", without("a=ice-ufrag").encode(), SDP, 400, "sdp.ice-ufrag"),
     ("no DTLS", without("a=fingerprint").encode(), SDP, 400, "sdp.fingerprint"),
-    ("no codec", OFFER.replace("H264", "AV1").encode(), SDP, 406, "sdp.media"),
-    ("receives only", OFFER.replace("sendonly", "recvonly").encode(), SDP, 406, "sdp.media"),
+    ("no codec", OFFER.replace("H264", "AV1").encode(), SDP, 422, "sdp.media"),
+    ("receives only", OFFER.replace("sendonly", "recvonly").encode(), SDP, 422, "sdp.media"),
+    ("two pictures", (OFFER + SECOND).encode(), SDP, 422, "sdp.media[1]"),
+    ("a part of no use", (OFFER + SECOND.replace("video", "audio")).encode(), SDP, 422, "sdp.media[1]"),
     ("huge", OFFER.encode() + b"a=x\r\n" * 14_000, SDP, 413, "body"),
     ("text", OFFER.encode(), {"Content-Type": "text/plain"}, 415, "Content-Type"),
     ("trickle", OFFER.encode(), {"Content-Type": "application/trickle-ice-sdpfrag"}, 415, "Content-Type"),
@@ -130,7 +138,8 @@ BAD_OFFERS: list[tuple[str, bytes, dict[str, str], int, str]] = [
 
 @pytest.mark.parametrize(("case", "body", "headers", "status", "field"), BAD_OFFERS)
 async def test_bad_offers(api: Api, case: str, body: bytes, headers: dict[str, str], status: int, field: str) -> None:
-    """Section 4.2: 400 malformed, 415 another media type; section 4.4: 406 where nothing can be used."""
+    """Section 4.2: 400 malformed, 415 another media type; sections 4.4.2, 4.4.3: 422 if it, or a part of it, is of no
+    use."""
     answer = await api.request("POST", "/whip/demo", data=body, headers=headers)
     assert (answer.status, answer.body["field"]) == (status, field)
     assert "Location" not in answer.headers
@@ -152,7 +161,7 @@ async def test_bad_names(api: Api, path: str) -> None:
 async def test_the_relay_refuses_the_offer(api: Api) -> None:
     api.relay.reply = (400, json.dumps({"field": "sdp.media[0]", "rule": "must be H.264"}))
     answer = await publish(api)
-    assert (answer.status, answer.body["message"]) == (406, "sdp.media[0]: must be H.264")
+    assert (answer.status, answer.body["message"]) == (422, "sdp.media[0]: must be H.264")
     assert await api.stored() == ([], [], [])
 
 
@@ -226,15 +235,24 @@ async def test_the_offer_goes_out_when_the_relay_is_ready(api: Api) -> None:
     assert (await call).status == 201
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "SEARCH"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_nothing_to_see(api: Api, method: str) -> None:
+    """Section 4.1: 2xx without content at endpoints and sessions."""
+    answer = await api.request(method, "/whip/demo")
+    assert (answer.status, answer.text) == (204, "")
+    answer = await api.request(method, (await publish(api)).headers["Location"])
+    assert (answer.status, answer.text) == (204, "")
+    assert (await api.request(method, "/whip-session/none")).status == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "SEARCH"])
 async def test_405_at_the_endpoint(api: Api, method: str) -> None:
-    """Section 4.2: other methods are reserved."""
     answer = await api.request(method, "/whip/demo")
     assert answer.status == 405
     assert "POST" in answer.headers["Allow"]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "SEARCH"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "SEARCH"])
 async def test_405_at_the_session(api: Api, method: str) -> None:
     location = (await publish(api)).headers["Location"]
     answer = await api.request(method, location)
@@ -242,12 +260,68 @@ async def test_405_at_the_session(api: Api, method: str) -> None:
     assert "DELETE" in answer.headers["Allow"]
 
 
-async def test_patch_is_not_implemented(api: Api) -> None:
-    """Section 4.3: 501 of a session that supports neither trickle ICE nor ICE restarts, which goes on."""
+FRAGMENT = """a=group:BUNDLE 0\r
+m=video 9 UDP/TLS/RTP/SAVPF 102\r
+a=mid:0\r
+a=ice-ufrag:abcd\r
+a=ice-pwd:abcdefghijklmnopqrstuvwx\r
+a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r
+a=candidate:2 1 tcp 1518280447 nowhere.local 9 typ host tcptype active\r
+a=end-of-candidates\r
+"""
+ONLY_CANDIDATES = "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r\n"
+RESTART = FRAGMENT.replace("abcd\r", "efgh\r").replace("abcdefghij", "0123456789")
+SDPFRAG = "application/trickle-ice-sdpfrag"
+MINE = f'"{ice_tag(OFFER)}"'
+
+PATCHES: list[tuple[str, str | bytes, str, str | None, int]] = [
+    ("4.3.2: candidates are taken, those of no use too", FRAGMENT, SDPFRAG, MINE, 204),
+    ("4.3.2: without credentials", ONLY_CANDIDATES, SDPFRAG, MINE, 204),
+    ("4.3.1: any session's tag will do", FRAGMENT, SDPFRAG, "*", 204),
+    ("4.3.1: a list of tags", FRAGMENT, SDPFRAG, f'"other", {MINE}', 204),
+    ("4.3.1: parameters of the type", FRAGMENT, f"{SDPFRAG}; charset=utf-8", MINE, 204),
+    ("4.3.1: another type", FRAGMENT, "application/sdp", MINE, 415),
+    ("4.3.1: malformed", "candidates", SDPFRAG, MINE, 400),
+    ("4.3.1: empty", "", SDPFRAG, MINE, 400),
+    ("4.3.1: no UTF-8", b"a=\xff", SDPFRAG, MINE, 400),
+    ("4.3.1: half of the credentials", FRAGMENT.replace("a=ice-pwd", "a=x"), SDPFRAG, MINE, 400),
+    ("4.3.1: no entity tag", FRAGMENT, SDPFRAG, None, 428),
+    ("4.3.1: an outdated entity tag", FRAGMENT, SDPFRAG, '"other"', 412),
+    ("4.3.1: a weak entity tag never matches (RFC 9110, 13.1.1)", FRAGMENT, SDPFRAG, f"W/{MINE}", 412),
+    ("4.3.1: no entity tag at all", FRAGMENT, SDPFRAG, "nonsense", 412),
+    ("4.3.1, 4.3.3: an ICE restart", RESTART, SDPFRAG, "*", 422),
+    ("4.3.1, 4.3.3: an ICE restart of this session", RESTART, SDPFRAG, MINE, 422),
+]
+
+
+@pytest.mark.parametrize(("case", "body", "content_type", "if_match", "status"), PATCHES)
+async def test_patch(
+    api: Api, case: str, body: str | bytes, content_type: str, if_match: str | None, status: int
+) -> None:
+    """Trickle ICE is served, ICE restarts are not; the session goes on, whatever is asked (section 4.3.3)."""
     location = (await publish(api)).headers["Location"]
-    headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
-    assert (await api.request("PATCH", location, data=b"a=ice-ufrag:abcd", headers=headers)).status == 501
-    assert (await api.request("DELETE", location)).status == 200
+    headers = {"Content-Type": content_type} | ({} if if_match is None else {"If-Match": if_match})
+    answer = await api.request("PATCH", location, data=body, headers=headers)
+    assert answer.status == status, answer.text
+    assert "ETag" not in answer.headers, "section 4.3.2"
+    assert status != 204 or answer.text == ""
+    assert len((await api.stored())[1]) == 1
+    assert (await api.request("DELETE", location, headers={"If-Match": '"other"'})).status == 200, (
+        "4.3.1: not asked for"
+    )
+
+
+async def test_patch_of_an_unknown_session(api: Api) -> None:
+    headers = {"Content-Type": SDPFRAG, "If-Match": "*"}
+    assert (await api.request("PATCH", "/whip-session/none", data=FRAGMENT, headers=headers)).status == 404
+
+
+async def test_every_session_has_an_entity_tag_of_its_own(api: Api) -> None:
+    """Section 4.3.1: it identifies the ICE session."""
+    first = await publish(api, "one")
+    second = await publish(api, "two", OFFER.replace("a=ice-ufrag:abcd", "a=ice-ufrag:abce"))
+    assert first.headers["ETag"] != second.headers["ETag"]
+    assert re.fullmatch(r'"[\x21\x23-\x7e]+"', first.headers["ETag"]), "strong (RFC 9110, 8.8.3)"
 
 
 async def test_options_says_what_may_be_posted(api: Api) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_crd.offer import InvalidOffer, NoUsableMedia, check_offer
+from transponder_crd.offer import InvalidOffer, NoUsableMedia, check_offer, check_play_offer, check_single_stream
 
 TRANSPORT = """a=ice-ufrag:wC4d
 a=ice-pwd:9cFyd0wLFiKmTKQVuOGNsKfX
@@ -106,3 +106,37 @@ def test_any_text_is_refused(text: str) -> None:
 def test_damaged_offers_pass_or_break_a_rule(start: int, length: int, new: str) -> None:
     with contextlib.suppress(InvalidOffer):
         check_offer(OFFER[:start] + new + OFFER[start + length :])
+
+
+PLAY = OFFER.replace("sendonly", "recvonly")
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        pytest.param(PLAY, id="sound and picture"),
+        pytest.param(PLAY.replace("recvonly", "sendrecv"), id="both directions"),
+        pytest.param(SESSION + AUDIO.replace("sendonly", "recvonly") + TRANSPORT, id="sound alone"),
+    ],
+)
+def test_offers_of_players_that_can_be_answered(sdp: str) -> None:
+    check_play_offer(sdp)
+
+
+def test_offers_of_players_that_cannot() -> None:
+    with pytest.raises(NoUsableMedia, match="must receive audio or video"):
+        check_play_offer(OFFER)
+    with pytest.raises(NoUsableMedia, match="H264"):
+        check_play_offer(SESSION + VP8 + "a=recvonly\n" + TRANSPORT)
+    with pytest.raises(InvalidOffer, match="ice-ufrag"):
+        check_play_offer(PLAY.replace("ice-ufrag", "x"))
+
+
+def test_a_single_stream() -> None:
+    """RFC 9725, sections 4.4.2 and 4.4.3."""
+    for sdp in (OFFER, SESSION + VIDEO + TRANSPORT + DATA, OFFER + VP8 + "a=recvonly\n"):
+        check_single_stream(sdp)
+    with pytest.raises(NoUsableMedia, match=r"media\[2\] must not be a second video track"):
+        check_single_stream(OFFER + VIDEO)
+    with pytest.raises(NoUsableMedia, match=r"media\[1\] must offer a codec that can be used: H264"):
+        check_single_stream(SESSION + AUDIO + TRANSPORT + AV1)

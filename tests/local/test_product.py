@@ -27,7 +27,8 @@ KEY = "rtmp://127.0.0.1:1/app/s3cr3tstreamkey0"
 
 
 def command(folder: Path, *options: str) -> Sequence[str]:
-    return [sys.executable, "-m", "transponder_local", "local", "--data", str(folder / "data"), *options]
+    program = [sys.executable, "-m", "transponder_local", "local"]
+    return [*program, "--data", str(folder / "data"), "--ws-port", "0", *options]
 
 
 @asynccontextmanager
@@ -55,10 +56,15 @@ async def test_it_prints_what_to_open_and_ends_by_ctrl_c(tmp_path: Path) -> None
         base = (await printed(started, r"REST +(http://127\.0\.0\.1:\d+)/rest-api/push/\n"))[1]
         await printed(started, rf"WHIP +{base}/whip/<stream name>\n")
         openapi = (await printed(started, rf"OpenAPI +({base}/openapi\.json)\n"))[1]
+        assert re.search(rf"^page +{base}/$", started.text(), re.MULTILINE)
+        websdk = (await printed(started, r"WebSDK +(ws://127\.0\.0\.1:\d+)\n"))[1]
         await printed(started, rf"data +{tmp_path}/data\n")
         await printed(started, rf"sounds +{tmp_path}/data/sounds\n")
         async with aiohttp.ClientSession() as client, client.get(openapi) as response:
             assert response.status == 200
+        async with aiohttp.ClientSession() as client, client.ws_connect(f"{websdk}/any/path") as session:
+            await session.send_json({"message": "connection", "data": [{"appKey": "defaultApp"}]})
+            assert "getUserData" in {(await session.receive_json())["message"] for _ in range(2)}
         assert (tmp_path / "data" / "sounds").is_dir()
         assert (tmp_path / "data" / "store.sqlite").stat().st_mode & 0o777 == 0o600
         assert await started.end(signal.SIGINT, END_SECONDS) == 0

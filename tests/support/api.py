@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
+from fastapi import FastAPI
 from support.product import Answer
 
 from transponder_api.app import create_app
 from transponder_api.hosts import HostCheck
 from transponder_api.server import bind, serving
 from transponder_api.settings import ApiSettings
-from transponder_crd.control import Offer
+from transponder_crd.control import Offer, PlayerEvent, PlayerState, PlayOffer, StreamEvent
 from transponder_crd.relay_host import RelayAddress
 from transponder_crd.resource import (
     Resource,
@@ -42,7 +43,7 @@ ANSWER = "v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 
 class Relay:
-    """A relay's `POST /offer`. `reply` is what it answers next."""
+    """A relay's `POST /offer` and its players. `reply` is what it answers next to any offer."""
 
     def __init__(self) -> None:
         self._ends = asyncio.Event()
@@ -54,11 +55,19 @@ class Relay:
         self.reply: tuple[int, str] = (200, json.dumps({"sdp": ANSWER}))
         self.silent = False
         self.offered = asyncio.Event()
+        self.player_events: asyncio.Queue[PlayerEvent] = asyncio.Queue()
+        """What the one who follows a player is told."""
+        self.stopped_players: list[str] = []
+        self.stream_events: list[StreamEvent] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
         app = web.Application()
         app.router.add_post("/offer", self._offer)
+        app.router.add_post("/players", self._play)
+        app.router.add_get("/players/{id}", self._follow)
+        app.router.add_delete("/players/{id}", self._stop_player)
+        app.router.add_post("/stream-events", self._stream_event)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -78,6 +87,29 @@ class Relay:
         if self.silent:
             await self._ends.wait()
         return web.Response(status=self.reply[0], text=self.reply[1], content_type="application/json")
+
+    async def _play(self, request: web.Request) -> web.Response:
+        PlayOffer.model_validate_json(await request.read())
+        return web.Response(status=self.reply[0], text=self.reply[1], content_type="application/json")
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        event = PlayerEvent(state=PlayerState.CONNECTING)
+        with suppress(ConnectionResetError):
+            while event.state is not PlayerState.ENDED:
+                await response.write(event.model_dump_json().encode() + b"\n")
+                event = await self.player_events.get()
+            await response.write(event.model_dump_json().encode() + b"\n")
+        return response
+
+    async def _stop_player(self, request: web.Request) -> web.Response:
+        self.stopped_players.append(request.match_info["id"])
+        return web.Response(status=204)
+
+    async def _stream_event(self, request: web.Request) -> web.Response:
+        self.stream_events.append(StreamEvent.model_validate_json(await request.read()))
+        return web.Response(status=204)
 
 
 @dataclass
@@ -144,6 +176,7 @@ class Api:
     directory: Directory
     sounds: Path
     session: aiohttp.ClientSession
+    app: FastAPI
     headers: dict[str, str] = field(default_factory=dict)
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
@@ -218,7 +251,7 @@ async def running_api(folder: Path, *, host_check: HostCheck = any_host, **setti
             writer = asyncio.create_task(statuses.run())
             try:
                 async with serving(app, listener), aiohttp.ClientSession(trust_env=False) as session:
-                    yield Api(base, store, statuses, relay, directory, sounds, session)
+                    yield Api(base, store, statuses, relay, directory, sounds, session, app)
             finally:
                 writer.cancel()  # one that has failed raises here
                 with suppress(asyncio.CancelledError):

@@ -1,4 +1,5 @@
-"""A real browser as publisher: headless Chromium with its fake camera and microphone, on a page served from here."""
+"""A real browser: headless Chromium on a page served from here, as publisher with its fake camera and microphone, or as
+player."""
 
 import asyncio
 import contextlib
@@ -6,7 +7,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 from support.processes import Program, clean_environment
 
-PAGE = Path(__file__).parent / "publish_page" / "index.html"
+PUBLISH_PAGE = Path(__file__).parent / "publish_page" / "index.html"
+PLAY_PAGE = Path(__file__).parent / "play_page" / "index.html"
 
 FLAGS = (
     "--headless",
@@ -43,10 +45,11 @@ def chromium_program() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-class BrowserPublisher:
+class BrowserPage:
     """What the page said so far, and the one order it takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: Path) -> None:
+        self._page_file = page
         self.reports: list[Report] = []
         self._news = asyncio.Event()
         self._stop = asyncio.Event()
@@ -54,7 +57,7 @@ class BrowserPublisher:
     def last(self, event: str) -> Report | None:
         return next((r for r in reversed(self.reports) if r["event"] == event), None)
 
-    async def until(self, good: Callable[["BrowserPublisher"], bool], what: str, timeout: float) -> None:
+    async def until(self, good: Callable[["BrowserPage"], bool], what: str, timeout: float) -> None:
         """Raises AssertionError with the page's reports when it never comes, or at once when the page has failed."""
         deadline = time.monotonic() + timeout
         while not good(self):
@@ -70,7 +73,7 @@ class BrowserPublisher:
         await self.until(lambda page: page.last("connected") is not None, "connected", timeout)
 
     async def stop(self, timeout: float = 10) -> None:
-        """Let the page send its WHIP DELETE and close the connection."""
+        """Let the page send its DELETE and close the connection."""
         self._stop.set()
         await self.until(lambda page: page.last("stopped") is not None, "stopped", timeout)
 
@@ -85,7 +88,7 @@ class BrowserPublisher:
         return app
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(PAGE)
+        return web.FileResponse(self._page_file)
 
     async def _nothing(self, request: web.Request) -> web.Response:
         return web.Response(status=204)
@@ -103,15 +106,28 @@ class BrowserPublisher:
 @asynccontextmanager
 async def chromium_publisher(
     whip_url: str, folder: Path, *, width: int = 1280, height: int = 720, fps: int = 30, codec: str = ""
-) -> AsyncIterator[BrowserPublisher]:
+) -> AsyncIterator[BrowserPage]:
     """Chromium publishing its fake camera to `whip_url`; its profile and output go to `folder`. `codec`: offer this
     one alone (as in "video/VP8")."""
+    query = {"whip": whip_url, "width": width, "height": height, "fps": fps, "codec": codec}
+    async with _browser(PUBLISH_PAGE, query, folder) as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def chromium_player(whep_url: str, folder: Path) -> AsyncIterator[BrowserPage]:
+    """Chromium playing `whep_url`; its profile and output go to `folder`."""
+    async with _browser(PLAY_PAGE, {"whep": whep_url}, folder) as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def _browser(page: Path, query: Mapping[str, str | int], folder: Path) -> AsyncIterator[BrowserPage]:
     chromium = chromium_program()
     assert chromium, "Chromium is not installed"
-    browser = BrowserPublisher()
-    async with _served(browser.application()) as base:
-        query = urlencode({"whip": whip_url, "width": width, "height": height, "fps": fps, "codec": codec})
-        command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"{base}/?{query}"]
+    browser = BrowserPage(page)
+    async with served(browser.application()) as base:
+        command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"{base}/?{urlencode(query)}"]
         program = await Program.start(command, folder / "chromium.log", clean_environment(folder), folder)
         try:
             yield browser
@@ -122,7 +138,7 @@ async def chromium_publisher(
 
 
 @asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[str]:
+async def served(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

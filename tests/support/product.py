@@ -102,6 +102,13 @@ class Product:
         """The WHIP URL of a stream."""
         return f"{self.base}/whip/{stream_name}"
 
+    @property
+    def websdk(self) -> str:
+        """The WebSDK's URL, as the product printed it."""
+        match = re.search(r"^WebSDK +(ws://\S+)$", self.log(), re.MULTILINE)
+        assert match, self.log()
+        return match[1]
+
     def log(self) -> str:
         return self.program.text()
 
@@ -148,7 +155,7 @@ async def start_product(folder: Path, *options: str, port: int | None = None) ->
     data, sounds = folder / "data", folder / "sounds"
     sounds.mkdir(parents=True, exist_ok=True)
     command = [str(TRANSPONDER), "local", "--data", str(data), "--host", "127.0.0.1", "--http-port", str(port)]
-    command += ["--sounds", str(sounds), "--media-address", "127.0.0.1", *options]
+    command += ["--ws-port", "0", "--sounds", str(sounds), "--media-address", "127.0.0.1", *options]
     program = await Program.start(command, folder / "product.log", clean_environment(folder), folder)
     product = Product(program, Rest(f"http://127.0.0.1:{port}"), data, sounds, f"http://127.0.0.1:{port}")
     try:

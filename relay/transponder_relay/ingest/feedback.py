@@ -3,8 +3,8 @@
 import secrets
 from collections.abc import Sequence
 
-from transponder_relay.ingest import rtcp
-from transponder_relay.ingest.transport import MediaTransport
+from transponder_relay.webrtc import rtcp
+from transponder_relay.webrtc.transport import MediaTransport
 
 
 class Feedback:

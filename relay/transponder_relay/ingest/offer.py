@@ -1,19 +1,29 @@
 """Which streams of an SDP offer we take (RFC 8829, 8839, 8842, 6184, 7741, 9628, 4588). Pure."""
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.ingest.h264_parameters import sprop_nal_units
-from transponder_relay.ingest.sdp import SENDING, MediaSection, bundle_of, read_sdp
+from transponder_relay.webrtc.sdp import (
+    AUDIO_CLOCKS,
+    SENDING,
+    MediaSection,
+    OfferedTransport,
+    bundle_of,
+    find_audio,
+    is_muxed,
+    offered_transport,
+    on_one_transport,
+    read_sdp,
+    rtx_of,
+)
 
 T = TypeVar("T")
 
 _VIDEO_CODECS = ("H264", "VP8", "VP9")  # in order of preference: H.264 is passed on, the others are transcoded
-_AUDIO_CODECS = (("opus", 48000), ("PCMU", 8000), ("PCMA", 8000))  # in order of preference
-_HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
+_AUDIO_CODECS = ("opus", "PCMU", "PCMA")  # in order of preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,47 +60,22 @@ class Offer:
     sections: tuple[MediaSection, ...]
     video: VideoChoice | None
     audio: AudioChoice | None
-    ice_ufrag: str
-    ice_pwd: str = field(repr=False)
-    fingerprints: tuple[tuple[str, str], ...]
-    """Hash function and value."""
-    dtls_client: bool
-    """Whether we are the DTLS client: always, unless the offerer can only be the client itself."""
-    bundled: bool
-    reduced_size: bool
-
-    @property
-    def accepted(self) -> tuple[MediaSection, ...]:
-        chosen = {c.section for c in (self.video, self.audio) if c}
-        return tuple(s for s in self.sections if s.index in chosen)
+    transport: OfferedTransport
 
 
 def parse_offer(sdp: str) -> Offer:
     """Choose at most one picture and one sound stream of one transport. Raises InvalidOffer."""
     session, sections = read_sdp(sdp)
-    bundle = bundle_of(session)
-    usable = [s for s in sections if s.port or "bundle-only" in s.attributes]
-    if bundle:
-        usable = [s for s in usable if s.mid in bundle]
+    usable = on_one_transport(session, sections)
     videos = [choice for choice in map(_choose_video, usable) if choice]
     video = min(videos, key=lambda choice: _VIDEO_CODECS.index(choice.codec), default=None)
     audio = _first(map(_choose_audio, usable))
-    if video and audio and not bundle:
+    if video and audio and not bundle_of(session):
         audio = None  # a transport of its own, which we do not make
     if video is None and audio is None:
         raise InvalidOffer("sdp.media", "must send H264, VP8, VP9, opus, PCMU or PCMA on one transport with rtcp-mux")
     chosen = sections[video.section if video else audio.section if audio else 0]
-    return Offer(
-        sections=tuple(sections),
-        video=video,
-        audio=audio,
-        ice_ufrag=_required("ice-ufrag", chosen, session),
-        ice_pwd=_required("ice-pwd", chosen, session),
-        fingerprints=_fingerprints(sdp),
-        dtls_client=_dtls_client(chosen, session),
-        bundled=bool(bundle),
-        reduced_size="rtcp-rsize" in chosen.attributes,
-    )
+    return Offer(tuple(sections), video, audio, offered_transport(sdp, session, chosen))
 
 
 # ------------------------------------------------------------------------------------------------- choosing
@@ -101,9 +86,7 @@ def _first(choices: Iterable[T | None]) -> T | None:
 
 
 def _receivable(section: MediaSection, kind: str) -> bool:
-    attributes = section.attributes
-    muxed = "rtcp-mux" in attributes or "rtcp-mux-only" in attributes
-    return section.kind == kind and section.direction in SENDING and muxed and "SAVP" in section.protocol
+    return section.direction in SENDING and is_muxed(section, kind)
 
 
 def _choose_video(section: MediaSection) -> VideoChoice | None:
@@ -120,7 +103,7 @@ def _choose_video(section: MediaSection) -> VideoChoice | None:
         section=section.index,
         payload_type=best,
         codec=codec,
-        rtx_payload_type=_rtx_of(section, best),
+        rtx_payload_type=rtx_of(section, best),
         nack=section.gives_feedback(best, "nack"),
         pli=section.gives_feedback(best, "nack pli"),
         fir=section.gives_feedback(best, "ccm fir"),
@@ -155,52 +138,13 @@ def _h264_rank(parameters: dict[str, str]) -> tuple[int, int]:
     )
 
 
-def _rtx_of(section: MediaSection, payload_type: int) -> int | None:
-    for candidate in section.payload_types:
-        if section.codecs.get(candidate, ("",))[0].lower() == "rtx":
-            apt = section.parameters.get(candidate, {}).get("apt")
-            if apt == str(payload_type):
-                return candidate
-    return None
-
-
 def _choose_audio(section: MediaSection) -> AudioChoice | None:
     if not _receivable(section, "audio"):
         return None
-    for name, clock in _AUDIO_CODECS:
-        for payload_type in section.payload_types:
-            encoding, rate = section.codecs.get(payload_type, ("", 0))
-            if encoding.lower() == name.lower() and rate == clock:
-                parameters = section.parameters.get(payload_type, {})
-                stereo = "1" in (parameters.get("stereo"), parameters.get("sprop-stereo"))
-                return AudioChoice(section.index, payload_type, name, clock, stereo)
+    for name in _AUDIO_CODECS:
+        payload_type = find_audio(section, name)
+        if payload_type is not None:
+            parameters = section.parameters.get(payload_type, {})
+            stereo = "1" in (parameters.get("stereo"), parameters.get("sprop-stereo"))
+            return AudioChoice(section.index, payload_type, name, AUDIO_CLOCKS[name], stereo)
     return None
-
-
-# ------------------------------------------------------------------------------------------------- transport
-
-
-def _required(name: str, section: MediaSection, session: dict[str, str]) -> str:
-    value = section.attributes.get(name) or session.get(name)
-    if not value:
-        raise InvalidOffer(f"sdp.{name}", f"must be given (a={name})")
-    return value
-
-
-def _fingerprints(sdp: str) -> tuple[tuple[str, str], ...]:
-    """All of them, each once: under one transport they speak of one certificate."""
-    found: dict[tuple[str, str], None] = {}
-    for match in re.finditer(r"^a=fingerprint:(\S+) ([0-9A-Fa-f:]+)\s*$", sdp, re.MULTILINE):
-        if match[1].lower() in _HASHES:
-            found[match[1].lower(), match[2].upper()] = None
-    if not found:
-        raise InvalidOffer("sdp.fingerprint", "must be given (a=fingerprint) with sha-256, sha-384 or sha-512")
-    return tuple(found)
-
-
-def _dtls_client(section: MediaSection, session: dict[str, str]) -> bool:
-    """As client we can begin the moment ICE is done, instead of waiting for the peer (RFC 8842 section 5.3)."""
-    setup = section.attributes.get("setup") or session.get("setup") or "actpass"
-    if setup not in ("actpass", "active", "passive"):
-        raise InvalidOffer("sdp.setup", "must be actpass, active or passive")
-    return setup != "active"

@@ -10,10 +10,10 @@ from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
 from transponder_relay.ingest.offer import AudioChoice, VideoChoice
 from transponder_relay.ingest.pictures import Depacketiser
 from transponder_relay.ingest.reception import Reception
-from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
-from transponder_relay.ingest.rtp import RtpPacket, original_of, unwrap16, unwrap32
 from transponder_relay.ingest.timeline import PICTURE_CLOCK
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
+from transponder_relay.webrtc.rtcp import ReportBlock, SenderReport
+from transponder_relay.webrtc.rtp import RtpPacket, original_of, unwrap16, unwrap32
 
 REORDER_WAIT = 0.04
 """Seconds that sound waits for a missing packet: it is not asked for again."""

@@ -1,6 +1,6 @@
 """What a receiver report says of one stream (RFC 3550 sections 6.4.1 and A.3, A.8). Pure."""
 
-from transponder_relay.ingest.rtcp import ReportBlock, SenderReport
+from transponder_relay.webrtc.rtcp import ReportBlock, SenderReport
 
 
 class Reception:

@@ -1,14 +1,12 @@
 """One publisher: its SDP offer answered, its media received, its feedback sent, its end told."""
 
 import asyncio
-import logging
 import math
 import secrets
 import time
 from contextlib import suppress
 
 from transponder_crd.control import IngestStatistics
-from transponder_relay.ingest import rtcp
 from transponder_relay.ingest.answer import write_answer
 from transponder_relay.ingest.events import PublisherEvents as PublisherEvents
 from transponder_relay.ingest.feedback import Feedback
@@ -16,20 +14,16 @@ from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.keyframes import KeyframePolicy
 from transponder_relay.ingest.offer import Offer, parse_offer
 from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
-from transponder_relay.ingest.rtp import InvalidPacket, parse_rtp
 from transponder_relay.ingest.settings import IngestSettings as IngestSettings
 from transponder_relay.ingest.timeline import Kind, Timeline
-from transponder_relay.ingest.transport import DtlsError, MediaTransport
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
+from transponder_relay.webrtc import rtcp
+from transponder_relay.webrtc.connecting import ICE_KEEP_ALIVE, STOPPED_BY_USER, connect
+from transponder_relay.webrtc.rtp import InvalidPacket, parse_rtp
+from transponder_relay.webrtc.transport import MediaTransport
 
-logger = logging.getLogger(__name__)
-
-ICE_TIMEOUT = "Failed by ICE timeout"
-DTLS_ERROR = "Failed by DTLS error"
-ICE_KEEP_ALIVE = "Failed by ICE keep alive"
 RTP_ACTIVITY = "Failed by RTP activity"
-STOPPED_BY_USER = "Stopped by user"
-"""WCS `info` strings: pages compare against them."""
+"""WCS `info` string, as those of `connecting`."""
 
 REPORT_INTERVAL = 1.0
 """Seconds between two receiver reports, each with a REMB."""
@@ -69,9 +63,9 @@ class PublisherSession:
         offer = parse_offer(offer_sdp)
         self._transport = MediaTransport(self._settings, self)
         local = await self._transport.gather()
-        self._feedback = Feedback(self._transport, offer.reduced_size)
+        self._feedback = Feedback(self._transport, offer.transport.reduced_size)
         self._prepare_receivers(offer)
-        self._transport.prepare(offer)
+        self._transport.prepare(offer.transport)
         self._connecting = asyncio.create_task(self._connect(offer, self._transport))
         return write_answer(offer, local, self._settings, secrets.randbits(62))
 
@@ -139,18 +133,9 @@ class PublisherSession:
             self._audio_type = offer.audio.payload_type
 
     async def _connect(self, offer: Offer, transport: MediaTransport) -> None:
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                await transport.connect(offer)
-        except TimeoutError:
-            self._end(DTLS_ERROR if transport.nominated else ICE_TIMEOUT)
-            return
-        except (DtlsError, ConnectionError):
-            self._end(DTLS_ERROR)
-            return
-        except Exception:
-            logger.exception("connecting a publisher failed")
-            self._end(DTLS_ERROR)
+        failure = await connect(transport, offer.transport, self._settings.connect_timeout)
+        if failure is not None:
+            self._end(failure)
             return
         self._last_rtp = time.monotonic()
         self._timeline.new_publisher()

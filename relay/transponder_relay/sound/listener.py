@@ -20,7 +20,7 @@ class Listener:
     sound: Sound | None = None
     """As last asked for, even if it ended."""
     starting: bool = False
-    """That sound was asked for, and has neither begun nor failed."""
+    """`sound` has neither begun nor failed: its file is being read, or there is no publisher and so no block."""
     insertion: Insertion | None = None
     next_clip: Clip | None = None
     """Loaded for `sound`; it begins with the next block."""

@@ -75,9 +75,9 @@ class Soundtrack:
         return self._line.statistics
 
     def sound_enabled(self, output_id: str) -> bool:
-        """A sound file plays for this output now, heard or muted."""
+        """A sound file plays for this output, heard or muted, or will once it is read and there is a publisher."""
         listener = self._listeners.get(output_id)
-        return listener is not None and listener.insertion is not None
+        return listener is not None and (listener.starting or listener.insertion is not None)
 
     def settled(self, output_id: str) -> bool:
         """Whether what was last asked of an output's sound is so: a sound file has begun, or could not be read.

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.offer import VideoChoice
 from transponder_relay.ingest.receiver import RUN_LIMIT, Counters, VideoReceiver
-from transponder_relay.ingest.rtp import parse_rtp
 from transponder_relay.media import AccessUnit
+from transponder_relay.webrtc.rtp import parse_rtp
 
 TYPE, RTX = 102, 103
 SPS = bytes.fromhex("6742c01fda014016ec0440000003004000000c83c60ca8")

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transponder_crd.offer import InvalidOffer, check_offer
-from transponder_relay.ingest.answer import IceCandidate, LocalTransport, write_answer
+from transponder_relay.ingest.answer import write_answer
 from transponder_relay.ingest.offer import parse_offer
 from transponder_relay.ingest.settings import IngestSettings
+from transponder_relay.webrtc.answer import IceCandidate, LocalTransport
 
 WIRE = Path(__file__).parents[2] / "wire"
 CHROMIUM = (WIRE / "offer-chromium-156.sdp").read_bytes().decode()
@@ -48,8 +49,8 @@ def test_chromium() -> None:
     assert (offer.video.packetization_mode, offer.video.profile_level_id) == (1, "42e01f")
     assert offer.audio is not None
     assert (offer.audio.payload_type, offer.audio.codec, offer.audio.stereo) == (111, "opus", False)
-    assert (offer.dtls_client, offer.bundled, offer.reduced_size) == (True, True, True)
-    assert len(offer.fingerprints) == 1
+    assert (offer.transport.dtls_client, offer.transport.bundled, offer.transport.reduced_size) == (True, True, True)
+    assert len(offer.transport.fingerprints) == 1
 
 
 def test_the_answer_to_chromium() -> None:
@@ -94,7 +95,7 @@ def test_an_offer_without_candidates_is_as_good() -> None:
 def test_a_sender_that_is_dtls_client_only() -> None:
     check_offer(OBS)
     offer = parse_offer(OBS)
-    assert not offer.dtls_client
+    assert not offer.transport.dtls_client
     assert offer.video is not None
     assert (offer.video.payload_type, offer.video.rtx_payload_type) == (96, None)
     assert offer.audio is not None
@@ -199,7 +200,7 @@ def test_sound_alone_and_picture_alone() -> None:
     only_picture = parse_offer(head.replace("0 1", "1") + picture)
     assert only_picture.audio is None
     assert only_picture.video is not None
-    assert only_picture.ice_ufrag
+    assert only_picture.transport.ice_ufrag
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_unusable_offers_name_the_field(change: Callable[[str], str], field: str
 
 def test_secrets_show_in_no_repr() -> None:
     offer = parse_offer(CHROMIUM)
-    assert offer.ice_pwd not in repr(offer).replace(repr(offer.sections), "")
+    assert offer.transport.ice_pwd not in repr(offer).replace(repr(offer.sections), "")
     assert LOCAL.pwd not in repr(LOCAL)
 
 

@@ -16,15 +16,13 @@ from support.clip import Clip, avcc_nals, clip, slice_crc
 from support.whip_sender import SentPicture, WhipSender
 
 from transponder_relay.ingest.session import (
-    DTLS_ERROR,
-    ICE_TIMEOUT,
     RTP_ACTIVITY,
-    STOPPED_BY_USER,
     IngestSettings,
     PublisherSession,
 )
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, SoundPacket
+from transponder_relay.webrtc.connecting import DTLS_ERROR, ICE_TIMEOUT, STOPPED_BY_USER
 
 LOOPBACK = IngestSettings(addresses=("127.0.0.1",))
 

@@ -156,7 +156,7 @@ async def test_a_file_is_heard_for_its_length_then_live_again(sounds: Path) -> N
     position = packets[30][0]
     assert not stage.track.sound_enabled("a")
     await stage.sound(Sound(file="low.wav"))
-    assert not stage.track.sound_enabled("a")  # from the next block on
+    assert stage.track.sound_enabled("a")  # whoever asked sees it at once
     stage.play(packets[30:40])
     assert stage.track.sound_enabled("a")
     assert stage.events.changes == ["a"]
@@ -296,7 +296,9 @@ async def test_a_file_that_cannot_be_read_leaves_live(
     stage.events.on_sound_change = lambda _: changed.set()
     with caplog.at_level(logging.WARNING):
         stage.subscribe(sound=Sound.model_construct(file=name, loop=False, trigger=None))
+        assert stage.track.sound_enabled("a")
         await changed.wait()
+        assert not stage.track.sound_enabled("a")
     assert "plays no sound" in caplog.text
     assert str(sounds) not in caplog.text
     stage.play(packets[20:])
@@ -447,7 +449,7 @@ def test_a_new_publisher_goes_on_after_a_gap_in_time() -> None:
 async def test_a_sound_waits_for_the_publisher(sounds: Path) -> None:
     stage = Stage(sounds, codec=None)
     await stage.sound(Sound(file="low.wav"))
-    assert not stage.track.sound_enabled("a")
+    assert stage.track.sound_enabled("a")
     stage.track.set_codec("opus")
     stage.track.restart(5 * RATE)
     stage.play(opus(np.zeros(RATE), 5 * RATE))

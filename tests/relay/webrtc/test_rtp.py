@@ -6,7 +6,7 @@ from aiortc.rtp import RtpPacket as AiortcPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_relay.ingest.rtp import InvalidPacket, RtpPacket, is_rtcp, original_of, parse_rtp, unwrap16, unwrap32
+from transponder_relay.webrtc.rtp import InvalidPacket, RtpPacket, is_rtcp, original_of, parse_rtp, unwrap16, unwrap32
 
 
 @given(

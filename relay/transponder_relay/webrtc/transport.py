@@ -1,6 +1,6 @@
-"""ICE, DTLS and SRTP of one publisher, borrowed from aioice, aiortc and pylibsrtp.
+"""ICE, DTLS and SRTP of one peer, borrowed from aioice, aiortc and pylibsrtp.
 
-The only module that touches names of those libraries which they do not document; tests/relay/ingest/test_contract.py
+The only module that touches names of those libraries which they do not document; tests/relay/webrtc/test_contract.py
 pins each of them. What is changed, and why:
 
 * Datagrams are told apart by their first byte (RFC 7983) before aioice parses anything, and SRTP is decrypted right
@@ -29,15 +29,17 @@ from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from pylibsrtp._binding import ffi, lib  # type: ignore[import-not-found]
 
-from transponder_relay.ingest.answer import IceCandidate, LocalTransport
-from transponder_relay.ingest.offer import Offer
-from transponder_relay.ingest.rtp import is_rtcp
-from transponder_relay.ingest.settings import IngestSettings
+from transponder_relay.webrtc.answer import IceCandidate, LocalTransport
+from transponder_relay.webrtc.rtp import is_rtcp
+from transponder_relay.webrtc.sdp import OfferedTransport
+from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BUFFER = 1 << 20
-"""Bytes asked of the kernel for a socket: about 2 s of 4 Mbit/s."""
+SOCKET_BUFFER = 1 << 20
+"""Bytes asked of the kernel for each direction of a socket: about 2 s of 4 Mbit/s."""
+SEND_LIMIT = 1 << 18
+"""Bytes that may wait for a socket which takes no more; what comes then is lost, as it would be on the way."""
 CERTIFICATE_AGE = timedelta(days=7)
 CLOSE_TIMEOUT = 2.0
 
@@ -138,7 +140,7 @@ class _IceConnection(aioice.Connection):
 
     role = "controlled"
 
-    def __init__(self, settings: IngestSettings, on_round_trip: Callable[[float], None]) -> None:
+    def __init__(self, settings: TransportSettings, on_round_trip: Callable[[float], None]) -> None:
         super().__init__(ice_controlling=False)
         self._settings = settings
         self.on_round_trip = on_round_trip
@@ -201,8 +203,11 @@ class _IceConnection(aioice.Connection):
     def send_now(self, data: bytes) -> None:
         """Send to the nominated pair; nowhere if there is none."""
         pair = self._nominated.get(1)
-        if pair is not None and not pair.protocol.transport.is_closing():
-            pair.protocol.transport.sendto(data, pair.remote_addr)
+        if pair is None:
+            return
+        transport: Any = pair.protocol.transport  # asyncio's and uvloop's both tell what waits; their type does not
+        if not transport.is_closing() and transport.get_write_buffer_size() <= SEND_LIMIT:
+            transport.sendto(data, pair.remote_addr)
 
     def interrupt(self) -> None:
         """Let whoever waits for DTLS data see the end."""
@@ -211,7 +216,8 @@ class _IceConnection(aioice.Connection):
     async def _open(self, address: str, component: int, preference: int) -> None:
         protocol = await self._bind(address)
         sock = protocol.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         port = protocol.transport.get_extra_info("sockname")[1]
         foundation = candidate_foundation("host", "udp", address)
         priority = candidate_priority(component, "host", preference)
@@ -261,16 +267,17 @@ def local_certificate() -> RTCCertificate:
 
 
 class MediaTransport:
-    """ICE, DTLS and SRTP of one publisher."""
+    """ICE, DTLS and SRTP of one peer."""
 
-    def __init__(self, settings: IngestSettings, sink: TransportSink) -> None:
+    def __init__(self, settings: TransportSettings, sink: TransportSink) -> None:
         self._sink = sink
         self._ice = _IceConnection(settings, sink.on_round_trip)
         self._certificate = local_certificate()
         self._dtls: Any = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
         self._rtp: Transform = _no_keys
         self._rtcp: Transform = _no_keys
-        self._protect: Transform | None = None
+        self._protect_rtp: Transform | None = None
+        self._protect_rtcp: Transform | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
@@ -293,31 +300,38 @@ class MediaTransport:
             candidates=self._ice.offered,
         )
 
-    def prepare(self, offer: Offer) -> None:
+    def prepare(self, offered: OfferedTransport) -> None:
         """Answer checks from now on. Candidates of the offer are not needed: its checks tell the addresses."""
-        self._ice.remote_username = offer.ice_ufrag
-        self._ice.remote_password = offer.ice_pwd
-        self._dtls._set_role("client" if offer.dtls_client else "server")
+        self._ice.remote_username = offered.ice_ufrag
+        self._ice.remote_password = offered.ice_pwd
+        self._dtls._set_role("client" if offered.dtls_client else "server")
         self._connecting = asyncio.create_task(self._connect_ice())
 
-    async def connect(self, offer: Offer) -> None:
+    async def connect(self, offered: OfferedTransport) -> None:
         """Wait for a nominated pair, then shake hands. Raises DtlsError; waits for ever unless cancelled."""
         await self._ice.nominated.wait()
-        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offer.fingerprints]
+        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offered.fingerprints]
         await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
         if self._dtls.state != "connected":
             raise DtlsError("the DTLS handshake failed")
         self._rtp = _unprotect_of(self._dtls._rx_srtp)
         self._rtcp = self._dtls._rx_srtp.unprotect_rtcp
-        self._protect = self._dtls._tx_srtp.protect_rtcp
+        self._protect_rtp = self._dtls._tx_srtp.protect
+        self._protect_rtcp = self._dtls._tx_srtp.protect_rtcp
         self._ice.on_srtp = self._on_srtp
         self._dtls.on("statechange", self._on_dtls_state)
         self._watch = asyncio.create_task(self._watch_consent())
 
+    def send_rtp(self, data: bytes) -> None:
+        """As `send_rtcp`, for an RTP packet, also one that was sent before; one of more than 1500 bytes is lost."""
+        if self._protect_rtp is not None and not self._closed:
+            with suppress(pylibsrtp.Error, ValueError):  # whatever it is, it must not stop who fed us
+                self._ice.send_now(self._protect_rtp(data))
+
     def send_rtcp(self, data: bytes) -> None:
         """Send a plain RTCP datagram; dropped before the handshake and after the end."""
-        if self._protect is not None and not self._closed:
-            self._ice.send_now(self._protect(data))
+        if self._protect_rtcp is not None and not self._closed:
+            self._ice.send_now(self._protect_rtcp(data))
 
     async def close(self) -> None:
         """close_notify, then the sockets; idempotent, done within `CLOSE_TIMEOUT`."""

@@ -1,7 +1,7 @@
-"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what a receiver reads and writes. Pure.
+"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what we read and write. Pure.
 
 A datagram is one or more packets after each other; build one by joining the parts made here. The first part must be a
-receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
+sender or receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 from typing import NamedTuple
 
-from transponder_relay.ingest.rtp import InvalidPacket
+from transponder_relay.webrtc.rtp import InvalidPacket
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
@@ -20,12 +20,17 @@ PAYLOAD_FEEDBACK = 206
 
 GENERIC_NACK = 1
 PICTURE_LOSS_INDICATION = 1
+FULL_INTRA_REQUEST = 4
 APPLICATION_LAYER = 15
 
 _CNAME = 1
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IIII").unpack_from
 _WORD = Struct("!I").unpack_from
+_PAIRS = Struct("!HH").iter_unpack
+
+NTP_EPOCH = 2208988800
+"""Seconds from 1900, where NTP begins, to 1970."""
 
 
 class SenderReport(NamedTuple):
@@ -58,7 +63,23 @@ class SourceName(NamedTuple):
     name: bytes
 
 
-RtcpItem = SenderReport | Goodbye | SourceName
+class PacketRequest(NamedTuple):
+    """Generic NACK (RFC 4585 section 6.2.1)."""
+
+    ssrc: int
+    """Of the media."""
+    sequences: tuple[int, ...]
+    """16 bits each, as on the wire."""
+
+
+class KeyframeRequest(NamedTuple):
+    """PLI (RFC 4585 section 6.3.1) or FIR (RFC 5104 section 4.3.1)."""
+
+    ssrcs: tuple[int, ...]
+    """Of the media."""
+
+
+RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest
 
 
 def parse_rtcp(data: bytes) -> list[RtcpItem]:
@@ -76,6 +97,8 @@ def parse_rtcp(data: bytes) -> list[RtcpItem]:
             items.append(Goodbye(tuple(_WORD(body, 4 * i)[0] for i in range(count))))
         elif kind == SOURCE_DESCRIPTION:
             items.extend(_source_names(body, count))
+        elif kind in (TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK):
+            items.extend(_feedback(kind, count, body))
     return items
 
 
@@ -107,6 +130,23 @@ def _source_names(body: bytes, chunks: int) -> Iterator[SourceName]:
                 yield SourceName(ssrc, body[position + 2 : end])
             position = end
         position += 4 - position % 4  # at least one zero ends the chunk
+
+
+def _feedback(kind: int, form: int, body: bytes) -> Iterator[PacketRequest | KeyframeRequest]:
+    if len(body) < 8:
+        raise InvalidPacket("RTCP: feedback is cut off")
+    ssrc = _WORD(body, 4)[0]
+    if (kind, form) == (TRANSPORT_FEEDBACK, GENERIC_NACK):
+        yield PacketRequest(ssrc, tuple(s for first, mask in _PAIRS(body[8:]) for s in _asked(first, mask)))
+    elif (kind, form) == (PAYLOAD_FEEDBACK, PICTURE_LOSS_INDICATION):
+        yield KeyframeRequest((ssrc,))
+    elif (kind, form) == (PAYLOAD_FEEDBACK, FULL_INTRA_REQUEST):
+        yield KeyframeRequest(tuple(_WORD(body, at)[0] for at in range(8, len(body) - 7, 8)))
+
+
+def _asked(first: int, mask: int) -> Iterator[int]:
+    yield first
+    yield from ((first + 1 + bit) & 0xFFFF for bit in range(16) if mask >> bit & 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +182,14 @@ def _packet(kind: int, count: int, body: bytes) -> bytes:
     return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body
 
 
+def sender_report(ssrc: int, seconds: float, rtp_time: int, packets: int, octets: int) -> bytes:
+    """`seconds`: of the NTP clock, when `rtp_time` is; counts are since the start, without retransmissions."""
+    whole = int(seconds)
+    fraction = int((seconds - whole) * 4294967296)
+    sent = (packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
+    return _packet(SENDER_REPORT, 0, pack("!IIIIII", ssrc, whole & 0xFFFFFFFF, fraction, rtp_time, *sent))
+
+
 def receiver_report(ssrc: int, blocks: Sequence[ReportBlock] = ()) -> bytes:
     """At most 31 blocks."""
     return _packet(RECEIVER_REPORT, len(blocks), pack("!I", ssrc) + b"".join(map(bytes, blocks)))
@@ -151,6 +199,11 @@ def source_description(ssrc: int, name: bytes) -> bytes:
     """SDES with the CNAME alone, at most 255 bytes of it."""
     chunk = pack("!IBB", ssrc, _CNAME, len(name)) + name
     return _packet(SOURCE_DESCRIPTION, 1, chunk + bytes(4 - len(chunk) % 4))
+
+
+def goodbye(ssrcs: Sequence[int]) -> bytes:
+    """BYE (RFC 3550 section 6.6) of at most 31 sources."""
+    return _packet(GOODBYE, len(ssrcs), b"".join(pack("!I", s) for s in ssrcs))
 
 
 def picture_loss_indication(ssrc: int, media_ssrc: int) -> bytes:

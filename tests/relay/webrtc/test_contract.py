@@ -1,20 +1,23 @@
-"""The names of aioice, aiortc and pylibsrtp that ingest/transport.py uses and their makers do not document.
+"""The names of aioice, aiortc and pylibsrtp that webrtc/transport.py uses and their makers do not document.
 
 Each test drives the real class; one that fails after an upgrade names what has changed.
 """
 
 import asyncio
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import aioice
 import pylibsrtp
 import pytest
+import uvloop
 from aioice import stun
 from aioice.ice import Candidate, CandidatePair, Connection, StunProtocol
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
-from transponder_relay.ingest import transport
-from transponder_relay.ingest.settings import IngestSettings
+from transponder_relay.webrtc import transport
+from transponder_relay.webrtc.settings import TransportSettings
 
 
 def arguments(function: object) -> list[str]:
@@ -47,7 +50,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
             called.append("check_complete")
             super().check_complete(pair)
 
-    local = Watched(IngestSettings(addresses=("127.0.0.1",)), trips.append)
+    local = Watched(TransportSettings(addresses=("127.0.0.1",)), trips.append)
     remote = aioice.Connection(ice_controlling=True)
     await local.gather_candidates()
     assert [c.host for c in local.local_candidates] == ["127.0.0.1"]
@@ -81,7 +84,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
 async def test_end_of_candidates_is_never_assumed() -> None:
     """Without it, connect() goes on waiting for checks from addresses that nobody told."""
     trips: list[float] = []
-    local = transport._IceConnection(IngestSettings(addresses=("127.0.0.1",)), trips.append)
+    local = transport._IceConnection(TransportSettings(addresses=("127.0.0.1",)), trips.append)
     await local.gather_candidates()
     local.remote_username, local.remote_password = "abcd", "p" * 22
     connecting = asyncio.create_task(local.connect())
@@ -127,6 +130,7 @@ async def test_dtls_needs_three_names_of_its_transport_and_gives_srtp_sessions()
         assert isinstance(sending._tx_srtp, pylibsrtp.Session)
         rtp = b"\x80\x60" + bytes(10) + b"media"
         assert receiving._rx_srtp.unprotect(sending._tx_srtp.protect(rtp)) == rtp
+        assert len(sending._tx_srtp.protect(rtp)) > len(rtp), "a packet may be sent twice"
         report = b"\x80\xc9\x00\x01" + bytes(4)
         assert receiving._rx_srtp.unprotect_rtcp(sending._tx_srtp.protect_rtcp(report)) == report
         with pytest.raises(pylibsrtp.Error):
@@ -184,6 +188,20 @@ def test_names_that_are_only_read() -> None:
         assert name in arguments(Candidate.__init__)
     assert arguments(aioice.ice.get_host_addresses) == ["use_ipv4", "use_ipv6"]
     assert aioice.candidate.candidate_priority(1, "host", 65535) == 2130706431
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_socket_tells_what_waits_to_be_sent(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """asyncio's type for datagram sockets does not have it, both loops do."""
+
+    async def ask() -> None:
+        loop = asyncio.get_running_loop()
+        endpoint: Any = (await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0)))[0]
+        assert endpoint.get_write_buffer_size() == 0
+        endpoint.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask())
 
 
 def test_the_certificate_is_kept_and_announced() -> None:

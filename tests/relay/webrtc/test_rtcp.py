@@ -5,6 +5,7 @@ from aiortc.rtp import (
     RtcpByePacket,
     RtcpPacket,
     RtcpPsfbPacket,
+    RtcpReceiverInfo,
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSdesPacket,
@@ -16,8 +17,8 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_relay.ingest import rtcp
-from transponder_relay.ingest.rtp import InvalidPacket
+from transponder_relay.webrtc import rtcp
+from transponder_relay.webrtc.rtp import InvalidPacket
 
 
 def test_sender_report_name_and_goodbye_are_read() -> None:
@@ -96,3 +97,40 @@ def test_remb_rounds_down_to_18_bits(bitrate: int) -> None:
     assert isinstance(packet, RtcpPsfbPacket)
     seen, _ = unpack_remb_fci(packet.fci)
     assert bitrate * (1 - 2**-17) <= seen <= bitrate
+
+
+def test_what_a_receiver_says_is_read() -> None:
+    block = RtcpReceiverInfo(
+        ssrc=7, fraction_lost=64, packets_lost=-3, highest_sequence=70000, jitter=12, lsr=5, dlsr=6
+    )
+    info = RtcpSenderInfo(ntp_timestamp=1, rtp_timestamp=2, packet_count=3, octet_count=4)
+    data = (
+        bytes(RtcpRrPacket(ssrc=1, reports=[block, block]))
+        + bytes(RtcpSrPacket(ssrc=9, sender_info=info, reports=[block]))
+        + struct.pack("!BBHIIHHHH", 0x81, 205, 4, 1, 7, 65534, 0b10011, 400, 0)
+        + bytes(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=7))
+        + bytes(RtcpPsfbPacket(fmt=4, ssrc=1, media_ssrc=0, fci=struct.pack("!IBxxxIBxxx", 7, 1, 8, 1)))
+        + bytes(RtcpRtpfbPacket(fmt=15, ssrc=1, media_ssrc=7))
+        + bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=b"REMB"))
+    )
+    assert rtcp.parse_rtcp(data) == [
+        rtcp.SenderReport(9, 1, 2),
+        rtcp.PacketRequest(7, (65534, 65535, 0, 3, 400)),
+        rtcp.KeyframeRequest((7,)),
+        rtcp.KeyframeRequest((7, 8)),
+    ]
+
+
+@given(st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=40, unique=True).map(sorted))
+def test_our_requests_read_back(sequences: list[int]) -> None:
+    assert rtcp.parse_rtcp(rtcp.nack(1, 7, sequences)) == [rtcp.PacketRequest(7, tuple(sequences))]
+
+
+def test_a_sender_report_and_a_goodbye_are_read_by_another_implementation() -> None:
+    data = rtcp.sender_report(5, 3_900_000_000.75, 4_000_000_000, 2**32 + 1, 10) + rtcp.goodbye([5, 6])
+    report, goodbye = RtcpPacket.parse(data)
+    assert isinstance(report, RtcpSrPacket)
+    assert report.sender_info.ntp_timestamp == 3_900_000_000 << 32 | 3 << 30
+    assert (report.sender_info.rtp_timestamp, report.sender_info.packet_count) == (4_000_000_000, 1)
+    assert isinstance(goodbye, RtcpByePacket)
+    assert goodbye.sources == [5, 6]

@@ -1,0 +1,1 @@
+"""The relay plays its stream to browsers: H.264 and sound as received, over WebRTC."""
