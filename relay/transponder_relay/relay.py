@@ -46,8 +46,8 @@ class Relay:
         """Of the publishers before this one."""
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
-        self._in_effect: dict[str, int] = {}
-        """The generation of each output as last reported: a new one counts once its sound file has begun or failed."""
+        self._former_generations: dict[str, int] = {}
+        """Of each output, the one in effect when the present one came."""
         self._closing: dict[str, Output] = {}
         """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
@@ -87,6 +87,8 @@ class Relay:
 
     def _apply_output(self, desired: control.DesiredOutput) -> None:
         output = self._outputs.get(desired.id)
+        if output is not None:
+            self._former_generations[desired.id] = self._generation(desired.id)
         self._desired[desired.id] = desired
         if missing_library(desired.audio_codec) is None:  # else the output says so
             self._soundtrack.subscribe(
@@ -109,7 +111,7 @@ class Relay:
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
-        self._in_effect.pop(output_id, None)
+        self._former_generations.pop(output_id, None)
         output = self._closing[output_id] = self._outputs.pop(output_id)
         self._arrange()
         self._end(self._close_output(output_id, output))
@@ -169,11 +171,14 @@ class Relay:
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
-        report = self._outputs[output_id].report()
-        if self._clock is None or self._soundtrack.settled(output_id):  # without a clock no sound begins
-            self._in_effect[output_id] = report.generation
-        generation = self._in_effect.get(output_id, 0)
-        return report.model_copy(update={"generation": generation, "muted": muted, "sound_enabled": sounding})
+        update = {"generation": self._generation(output_id), "muted": muted, "sound_enabled": sounding}
+        return self._outputs[output_id].report().model_copy(update=update)
+
+    def _generation(self, output_id: str) -> int:
+        """That in effect: a new one counts once its sound file has begun or failed. Without a clock none begins."""
+        if self._clock is None or self._soundtrack.settled(output_id):
+            return self._desired[output_id].generation
+        return self._former_generations.get(output_id, 0)
 
     def next_change(self) -> asyncio.Event:
         """Set by the next transition."""

@@ -24,6 +24,9 @@ SILENCE_OF_OLD = 1.0
 
 _TIME_AND_SSRC = Struct("!II").pack
 
+_Arrived = tuple[RtpPacket, float]
+"""A packet, and when it came itself, however long it then waited for one before it."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -43,7 +46,7 @@ class _Stream:
 
     __slots__ = ("_arrived_time", "_released_time", "buffer", "last_arrival", "reception", "sequence", "ssrc", "time")
 
-    def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[RtpPacket]) -> None:
+    def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[_Arrived]) -> None:
         self.ssrc = first.ssrc
         self.sequence = first.sequence + 0x10000  # so that a reordered start stays positive
         self.time = first.time + 0x100000000
@@ -127,7 +130,7 @@ class _Receiver:
         self._stream = _Stream(packet, self._clock, self._new_buffer())
         return self._stream
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         raise NotImplementedError
 
 
@@ -219,7 +222,7 @@ class VideoReceiver(_Receiver):
         stream = self._stream
         if stream is None:
             return []
-        self._consume(stream, stream.buffer.give_up(now), now)
+        self._consume(stream, stream.buffer.give_up(now))
         return stream.buffer.nacks(now)
 
     def _end_run(self) -> None:
@@ -238,33 +241,34 @@ class VideoReceiver(_Receiver):
 
     def _push(self, stream: _Stream, sequence: int, packet: RtpPacket, arrival: float, again: bool) -> bool:
         buffer = stream.buffer
-        released = buffer.push(sequence, packet, arrival, again)
+        released = buffer.push(sequence, (packet, arrival), arrival, again)
         if released:
-            self._consume(stream, released, arrival)
+            self._consume(stream, released)
         if buffer.waiting and self._depacketiser.awaiting_keyframe:
             # nothing before the next keyframe is of use: do not wait for it
-            self._consume(stream, buffer.skip_to(self._resumes), arrival)
+            self._consume(stream, buffer.skip_to(self._resumes))
         return buffer.waiting
 
-    def _resumes(self, packet: RtpPacket) -> bool:
-        return self._depacketiser.resumes(packet.payload)
+    def _resumes(self, arrived: _Arrived) -> bool:
+        return self._depacketiser.resumes(arrived[0].payload)
 
-    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
+    def _consume(self, stream: _Stream, released: Sequence[_Arrived | None]) -> None:
         depacketiser = self._depacketiser
-        for packet in released:
-            if packet is None:
+        for arrived in released:
+            if arrived is None:
                 depacketiser.gap()
                 self._damaged()
                 continue
+            packet, arrival = arrived
             marker = packet.marker
-            for unit in depacketiser.push(packet.payload, stream.unwrapped_time(packet), marker, now):
+            for unit in depacketiser.push(packet.payload, stream.unwrapped_time(packet), marker, arrival):
                 self._deliver(unit)
             if marker and depacketiser.awaiting_keyframe:
                 self._damaged()
         self._counters.video_frames_dropped = depacketiser.dropped
         self._counters.packets_repaired = stream.buffer.repaired
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         if self._stream is not None:
             self._depacketiser.gap()
         return JitterBuffer(self._timing, repair=self._choice.nack, rtx=self._choice.rtx_payload_type is not None)
@@ -293,27 +297,28 @@ class AudioReceiver(_Receiver):
         stream = self._stream_of(packet, arrival)
         if stream is None:
             return False
-        self._consume(stream, stream.buffer.push(stream.take(packet, arrival), packet, arrival), arrival)
+        self._consume(stream, stream.buffer.push(stream.take(packet, arrival), (packet, arrival), arrival))
         return stream.buffer.waiting
 
     def on_timer(self, now: float) -> None:
         """Give up what is overdue."""
         if self._stream is not None:
-            self._consume(self._stream, self._stream.buffer.give_up(now), now)
+            self._consume(self._stream, self._stream.buffer.give_up(now))
 
     def sender_report(self, report: SenderReport, arrival: float) -> int | None:
         time = super().sender_report(report, arrival)
         return None if time is None else time * self._scale
 
-    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
-        for packet in released:
-            if packet is None:
+    def _consume(self, stream: _Stream, released: Sequence[_Arrived | None]) -> None:
+        for arrived in released:
+            if arrived is None:
                 continue
+            packet, arrival = arrived
             time = stream.unwrapped_time(packet)
             samples = self._samples(packet.payload)
             if samples:
                 self._counters.audio_packets += 1
-                self._deliver(SoundPacket(time * self._scale, now, packet.payload), samples)
+                self._deliver(SoundPacket(time * self._scale, arrival, packet.payload), samples)
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         return JitterBuffer(self._timing, patience=REORDER_WAIT)

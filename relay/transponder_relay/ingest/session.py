@@ -211,13 +211,13 @@ class PublisherSession:
     # ------------------------------------------------------------------------------------------ receivers' events
 
     def _on_picture(self, picture: AccessUnit | CodedPicture) -> None:
-        counters = self._counters
+        counters, now = self._counters, time.monotonic()  # it may have come before, and waited for packets
         counters.video_frames += 1
         if picture.keyframe:
             counters.keyframes += 1
-            self._keyframes.keyframe(picture.arrival)
+            self._keyframes.keyframe(now)
         self._events.on_video(picture, self._timeline.video(picture.rtp_time, picture.arrival))
-        self._ask_for_keyframe(picture.arrival)
+        self._ask_for_keyframe(now)
 
     def _on_damage(self) -> None:
         self._keyframes.want()
