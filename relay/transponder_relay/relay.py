@@ -75,6 +75,7 @@ class Relay:
         present = self._publisher
         if present and (desired is None or present.id != desired.id):
             self._publisher = None
+            present.stop()  # its end must not be taken for that of the next one
             self._former = self._former.followed_by(present.statistics())
             self._publisher_gone()
             self._end(present.close())

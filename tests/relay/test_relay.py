@@ -201,6 +201,26 @@ async def test_a_sound_is_in_effect_once_it_plays_or_cannot(
             slow.set()
 
 
+async def test_the_end_of_a_publisher_that_was_replaced_does_not_end_the_next(stage: Stage) -> None:
+    stage.publisher = DesiredPublisher(id="first")
+    stage.apply()
+    first = stage.relay._publisher
+    assert first is not None
+    stage.publisher = DesiredPublisher(id="second")
+    stage.apply()
+    first.on_ended("what came in before its session was closed")
+    async with stage.publishing(clip(), "second"):
+        await until(lambda: reported(stage).state is control.PublisherState.CONNECTED, 10)
+    await until(lambda: reported(stage).state is control.PublisherState.ENDED, 10)
+    assert reported(stage).id == "second"
+
+
+def reported(stage: Stage) -> control.PublisherReport:
+    report = stage.relay.report().publisher
+    assert report is not None
+    return report
+
+
 async def test_another_codec_is_another_session(stage: Stage) -> None:
     async with rtmp_server() as server:
         stage.add(server)
