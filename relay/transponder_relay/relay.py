@@ -250,12 +250,22 @@ class Relay:
         return self._publisher is not None and self._publisher.state == control.PublisherState.CONNECTED
 
     async def _run_clock(self) -> None:
+        failing = False
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
-            self._pictures.show_still(now)
+            try:
+                self._on_tick(time.monotonic())
+            except Exception:  # a fault with one sound must not stop the clock of all
+                if not failing:
+                    logger.exception("the stream's clock failed")
+                failing = True
+            else:
+                failing = False
             self._stop_idle_clock()
+
+    def _on_tick(self, now: float) -> None:
+        self._pictures.show_still(now)
+        self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)
