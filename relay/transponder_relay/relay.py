@@ -77,6 +77,7 @@ class Relay:
         present = self._publisher
         if present and (desired is None or present.id != desired.id):
             self._publisher = None
+            present.stop()  # its end must not be taken for that of the next one
             self._former = self._former.followed_by(present.statistics())
             self._publisher_gone()
             self._end(present.close())
@@ -255,14 +256,24 @@ class Relay:
         return self._publisher is not None and self._publisher.state == control.PublisherState.CONNECTED
 
     async def _run_clock(self) -> None:
+        failing = False
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
-            self._batch.clock(now, silence_to)
-            self._soundtrack.advance(silence_to)
-            self._pictures.show_still(now)
+            try:
+                self._on_tick(time.monotonic())
+            except Exception:  # a fault with one sound must not stop the clock of all
+                if not failing:
+                    logger.exception("the stream's clock failed")
+                failing = True
+            else:
+                failing = False
             self._stop_idle_clock()
+
+    def _on_tick(self, now: float) -> None:
+        self._pictures.show_still(now)
+        silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
+        self._batch.clock(now, silence_to)
+        self._soundtrack.advance(silence_to)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)

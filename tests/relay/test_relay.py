@@ -25,6 +25,7 @@ from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound import speex
 from transponder_relay.sound.library import Library
+from transponder_relay.sound.soundtrack import Soundtrack
 
 
 class Stage:
@@ -201,6 +202,26 @@ async def test_a_sound_is_in_effect_once_it_plays_or_cannot(
             slow.set()
 
 
+async def test_the_end_of_a_publisher_that_was_replaced_does_not_end_the_next(stage: Stage) -> None:
+    stage.publisher = DesiredPublisher(id="first")
+    stage.apply()
+    first = stage.relay._publisher
+    assert first is not None
+    stage.publisher = DesiredPublisher(id="second")
+    stage.apply()
+    first.on_ended("what came in before its session was closed")
+    async with stage.publishing(clip(), "second"):
+        await until(lambda: reported(stage).state is control.PublisherState.CONNECTED, 10)
+    await until(lambda: reported(stage).state is control.PublisherState.ENDED, 10)
+    assert reported(stage).id == "second"
+
+
+def reported(stage: Stage) -> control.PublisherReport:
+    report = stage.relay.report().publisher
+    assert report is not None
+    return report
+
+
 async def test_another_codec_is_another_session(stage: Stage) -> None:
     async with rtmp_server() as server:
         stage.add(server)
@@ -233,6 +254,31 @@ async def test_a_codec_that_is_not_installed_is_told(stage: Stage, monkeypatch: 
             assert "libspeex1" in (report.message or "")
             assert not server.sessions
     speex._library.cache_clear()
+
+
+async def test_the_clock_outlives_a_fault(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a picture or sound from the publisher only the clock gives the server anything."""
+    failures = iter([RuntimeError("once"), RuntimeError("twice")])
+    advance = Soundtrack.advance
+
+    def faulty(soundtrack: Soundtrack, position: int) -> None:
+        error = next(failures, None)
+        if error:
+            raise error
+        advance(soundtrack, position)
+
+    monkeypatch.setattr(Soundtrack, "advance", faulty)
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()) as sender:
+            await until(lambda: bool(pictures(server)), 10)
+            await sender.pause()
+            sounded = len(server.sessions[0].media(MessageType.AUDIO))
+            await until(lambda: len(server.sessions[0].media(MessageType.AUDIO)) > sounded + 20, 10)
+    assert next(failures, None) is None
+    assert [record.message for record in caplog.records if record.exc_info] == ["the stream's clock failed"]
 
 
 async def test_statistics_of_the_sound_are_told(stage: Stage) -> None:

@@ -290,8 +290,11 @@ class MediaTransport:
         return self._ice.nominated.is_set()
 
     async def gather(self) -> LocalTransport:
-        """Open the sockets. Raises OSError if none can be opened."""
+        """Open the sockets. Raises OSError if none can be opened, or when it was closed meanwhile."""
         await self._ice.gather_candidates()
+        if self._closed:
+            await self._ice.close()  # once more: these sockets were not there yet
+            raise OSError("closed while its sockets were being opened")
         fingerprint = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         return LocalTransport(
             ufrag=self._ice.local_username,
@@ -329,9 +332,10 @@ class MediaTransport:
                 self._ice.send_now(self._protect_rtp(data))
 
     def send_rtcp(self, data: bytes) -> None:
-        """Send a plain RTCP datagram; dropped before the handshake and after the end."""
+        """Send a plain RTCP datagram; dropped before the handshake and after the end, or with more than 1500 bytes."""
         if self._protect_rtcp is not None and not self._closed:
-            self._ice.send_now(self._protect_rtcp(data))
+            with suppress(pylibsrtp.Error, ValueError):
+                self._ice.send_now(self._protect_rtcp(data))
 
     async def close(self) -> None:
         """close_notify, then the sockets; idempotent, done within `CLOSE_TIMEOUT`."""

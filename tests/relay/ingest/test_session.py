@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -334,6 +335,26 @@ async def test_closing_tells_the_peer_and_frees_everything(media: Clip) -> None:
         assert len(recorder.pictures) == count
         assert recorder.ended == []
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_closing_while_an_offer_is_answered_leaves_no_socket(media: Clip) -> None:
+    def sockets() -> int:
+        return sum(entry.is_socket() for entry in list(Path("/proc/self/fd").iterdir()))
+
+    before, tasks = sockets(), len(asyncio.all_tasks())
+    sender = WhipSender(media)
+    offer = await sender.offer()
+    opened = sockets()
+    session = PublisherSession(LOOPBACK, Timeline(), Recorder())
+    answering = asyncio.create_task(session.answer(offer))
+    await asyncio.sleep(0)  # it is opening its sockets
+    await session.close()
+    with pytest.raises(OSError, match="closed"):
+        await answering
+    assert sockets() == opened
+    assert len(asyncio.all_tasks()) == tasks
+    await sender.vanish()
+    assert sockets() == before
 
 
 async def test_strangers_are_not_heard(media: Clip) -> None:

@@ -137,6 +137,8 @@ async def test_dtls_needs_three_names_of_its_transport_and_gives_srtp_sessions()
             receiving._rx_srtp.unprotect(rtp + bytes(16))
         with pytest.raises(ValueError, match="too long"):
             receiving._rx_srtp.unprotect(bytes(1501))
+        with pytest.raises(ValueError, match="too long"):
+            sending._tx_srtp.protect_rtcp(report + bytes(1500))
     ended = asyncio.Event()
     server.on("statechange", ended.set)
     await client.stop()
