@@ -75,7 +75,7 @@ def _ignore(_data: bytes) -> None:
 
 
 def _unprotect_of(session: Any) -> Transform:
-    """`session.unprotect`, but without what it makes anew for each packet: half its time."""
+    """`session.unprotect`, but without what it makes anew for each packet: a third less time."""
     context, plain, view, length = session._srtp[0], session._cdata, session._buffer, ffi.new("int *")
     unprotect, limit, valid = lib.srtp_unprotect, len(session._cdata), lib.srtp_err_status_ok
 
