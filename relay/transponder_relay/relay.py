@@ -103,7 +103,8 @@ class Relay:
         if output is not None:
             output.update(desired)
             return
-        output = Output(desired, OutputSettings(ca_file=self._settings.rtmps_ca_file), self)
+        settings = OutputSettings(ca_file=self._settings.rtmps_ca_file)
+        output = Output(desired, settings, self, former=self._closing.get(desired.id))
         self._outputs[desired.id] = output
         self._arrange()
         if self._is_published:

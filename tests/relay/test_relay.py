@@ -229,6 +229,8 @@ async def test_another_codec_is_another_session(stage: Stage) -> None:
             await until(lambda: len(pictures(server)) > 10, 10)
             change(stage, audio_codec=AudioCodec.PCMA)
             await until(lambda: len(pictures(server, 1)) > 10, 10)
+            assert stage.relay.report().outputs[0].reconnects == 0
+    assert server.most_at_once == 1, "a server refuses a name that is being published"
     before, after = server.sessions
     for session, codec, head in ((before, 10, b"\xaf"), (after, 7, b"\x72")):
         (metadata,) = [m for m in session.messages if m.type == MessageType.DATA_AMF0]
