@@ -240,12 +240,13 @@ class PublisherSession:
             self._end(RTP_ACTIVITY)
         if self._ended:
             return
+        # first: whatever fails below, a dead peer is noticed
+        self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
         self._timing.calm()
         blocks = [b for b in (r.report_block(now) for r in (self._video, self._audio) if r) if b]
         if self._feedback:
             self._feedback.report(blocks, self._max_bitrate, self._video.ssrc if self._video else None)
         self._ask_for_keyframe(now)
-        self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
 
     def _schedule_repair(self) -> None:
         """Wake up when the next missing packet is to be asked for or given up."""
