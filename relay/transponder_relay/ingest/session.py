@@ -4,7 +4,6 @@ import asyncio
 import math
 import secrets
 import time
-from contextlib import suppress
 
 from transponder_crd.control import IngestStatistics
 from transponder_relay.ingest.answer import write_answer
@@ -113,8 +112,7 @@ class PublisherSession:
         self._tick = self._repair = None
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connecting
+            await asyncio.wait({self._connecting})  # raises nothing of what it raised
         if self._transport is not None:
             await self._transport.close()
 
@@ -139,11 +137,11 @@ class PublisherSession:
             return
         self._last_rtp = time.monotonic()
         self._timeline.new_publisher()
+        self._on_tick()
         self._events.on_connected(
             offer.video.codec if offer.video else None,
             offer.audio.codec if offer.audio else None,
         )
-        self._on_tick()
 
     def _end(self, reason: str) -> None:
         if not self._ended:
@@ -155,9 +153,6 @@ class PublisherSession:
     def on_rtp(self, data: bytes, arrival: float) -> None:
         if self._ended:
             return
-        self._last_rtp = arrival
-        if self._video is not None and self._video.keep(data, arrival):
-            return
         try:
             packet = parse_rtp(data)
         except InvalidPacket:
@@ -165,6 +160,7 @@ class PublisherSession:
         counters = self._counters
         counters.packets_received += 1
         counters.bytes_received += len(data)
+        self._last_rtp = arrival
         payload_type = packet.payload_type
         if payload_type == self._video_type and self._video:
             waiting = self._video.on_packet(packet, arrival)
