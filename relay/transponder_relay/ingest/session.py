@@ -153,6 +153,9 @@ class PublisherSession:
     def on_rtp(self, data: bytes, arrival: float) -> None:
         if self._ended:
             return
+        self._last_rtp = arrival
+        if self._video is not None and self._video.keep(data, arrival):
+            return
         try:
             packet = parse_rtp(data)
         except InvalidPacket:
@@ -160,7 +163,6 @@ class PublisherSession:
         counters = self._counters
         counters.packets_received += 1
         counters.bytes_received += len(data)
-        self._last_rtp = arrival
         payload_type = packet.payload_type
         if payload_type == self._video_type and self._video:
             waiting = self._video.on_packet(packet, arrival)
