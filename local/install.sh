@@ -48,6 +48,7 @@ make_venv() {
 pip_install() { .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
 
 make_venv
+apt_install libspeex1 || say "install: audio.codec speex will not be available"
 say "install: Python packages into .venv"
 if [[ $what == test ]]; then
     pip_install "pip>=25.1"  # knows dependency groups

@@ -53,7 +53,7 @@ def _bearer(token: str) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if request.path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized
         return await handler(request)

@@ -42,7 +42,7 @@ class AccessUnit:
     rtp_time: int
     """90 kHz, unwrapped."""
     arrival: float
-    """When its last packet came."""
+    """When the packet that ends it came, however long that then waited for others."""
     keyframe: bool
     """It holds an IDR slice."""
     avcc: bytes
@@ -58,7 +58,7 @@ class CodedPicture:
     rtp_time: int
     """90 kHz, unwrapped."""
     arrival: float
-    """When its last packet came."""
+    """When the packet that ends it came, however long that then waited for others."""
     keyframe: bool
     frame: bytes
     """As the codec's decoder takes it."""

@@ -188,16 +188,19 @@ class Publisher:
     def on_ended(self, reason: str) -> None:
         if self.state == PublisherState.ENDED:
             return
-        self._patience.cancel()
-        self.state = PublisherState.ENDED
+        self.stop()
         self._reason = reason
-        if self._transcoder:
-            self._transcoder.stop()
         self._owner.on_publisher_ended()
 
-    async def close(self) -> None:
+    def stop(self) -> None:
+        """Nothing more is told to the owner. `close` it then."""
         self._patience.cancel()
         self.state = PublisherState.ENDED
+        if self._transcoder:
+            self._transcoder.stop()
+
+    async def close(self) -> None:
+        self.stop()
         if self._transcoder:
             await self._transcoder.close()
         if self._session:

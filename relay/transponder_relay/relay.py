@@ -14,6 +14,7 @@ from transponder_relay.pictures import Pictures
 from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
 from transponder_relay.webrtc.settings import TransportSettings
@@ -37,6 +38,7 @@ class Relay:
         self._settings = settings
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
+        self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
         self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
@@ -44,8 +46,8 @@ class Relay:
         """Of the publishers before this one."""
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
-        self._in_effect: dict[str, int] = {}
-        """The generation of each output as last reported: a new one counts once its sound file has begun or failed."""
+        self._former_generations: dict[str, int] = {}
+        """Of each output, the one in effect when the present one came."""
         self._closing: dict[str, Output] = {}
         """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
         self._desired: dict[str, control.DesiredOutput] = {}
@@ -75,6 +77,7 @@ class Relay:
         present = self._publisher
         if present and (desired is None or present.id != desired.id):
             self._publisher = None
+            present.stop()  # its end must not be taken for that of the next one
             self._former = self._former.followed_by(present.statistics())
             self._publisher_gone()
             self._end(present.close())
@@ -85,6 +88,8 @@ class Relay:
 
     def _apply_output(self, desired: control.DesiredOutput) -> None:
         output = self._outputs.get(desired.id)
+        if output is not None:
+            self._former_generations[desired.id] = self._generation(desired.id)
         self._desired[desired.id] = desired
         if missing_library(desired.audio_codec) is None:  # else the output says so
             self._soundtrack.subscribe(
@@ -98,7 +103,8 @@ class Relay:
         if output is not None:
             output.update(desired)
             return
-        output = Output(desired, OutputSettings(ca_file=self._settings.rtmps_ca_file), self)
+        settings = OutputSettings(ca_file=self._settings.rtmps_ca_file)
+        output = Output(desired, settings, self, former=self._closing.get(desired.id))
         self._outputs[desired.id] = output
         self._arrange()
         if self._is_published:
@@ -107,7 +113,7 @@ class Relay:
     def _remove_output(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
         del self._desired[output_id]
-        self._in_effect.pop(output_id, None)
+        self._former_generations.pop(output_id, None)
         output = self._closing[output_id] = self._outputs.pop(output_id)
         self._arrange()
         self._end(self._close_output(output_id, output))
@@ -167,11 +173,14 @@ class Relay:
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
-        report = self._outputs[output_id].report()
-        if self._clock is None or self._soundtrack.settled(output_id):  # without a clock no sound begins
-            self._in_effect[output_id] = report.generation
-        generation = self._in_effect.get(output_id, 0)
-        return report.model_copy(update={"generation": generation, "muted": muted, "sound_enabled": sounding})
+        update = {"generation": self._generation(output_id), "muted": muted, "sound_enabled": sounding}
+        return self._outputs[output_id].report().model_copy(update=update)
+
+    def _generation(self, output_id: str) -> int:
+        """That in effect: a new one counts once its sound file has begun or failed. Without a clock none begins."""
+        if self._clock is None or self._soundtrack.settled(output_id):
+            return self._desired[output_id].generation
+        return self._former_generations.get(output_id, 0)
 
     def next_change(self) -> asyncio.Event:
         """Set by the next transition."""
@@ -214,12 +223,15 @@ class Relay:
         self._pictures.send_h264(unit, time_ms)
         if self.players.connected:
             self.players.video(unit, time_ms)
+        self._batch.picture()
 
     def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
-        return self._pictures.send_vp9(picture, time_ms)
+        config = self._pictures.send_vp9(picture, time_ms)
+        self._batch.picture()
+        return config
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
-        self._soundtrack.live(packet, position)
+        self._batch.add(packet, position)
         if self.players.connected:
             self.players.sound(packet, position)
 
@@ -227,6 +239,7 @@ class Relay:
         for output in self._outputs.values():
             output.publisher_gone()
         self._pictures.hold()
+        self._batch.flush()
         self.players.end_all(PUBLISHER_STOPPED)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
@@ -244,12 +257,24 @@ class Relay:
         return self._publisher is not None and self._publisher.state == control.PublisherState.CONNECTED
 
     async def _run_clock(self) -> None:
+        failing = False
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            self._soundtrack.advance(self._position(now) - FALLBACK_DELAY_MS * 48)
-            self._pictures.show_still(now)
+            try:
+                self._on_tick(time.monotonic())
+            except Exception:  # a fault with one sound must not stop the clock of all
+                if not failing:
+                    logger.exception("the stream's clock failed")
+                failing = True
+            else:
+                failing = False
             self._stop_idle_clock()
+
+    def _on_tick(self, now: float) -> None:
+        self._pictures.show_still(now)
+        silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
+        self._batch.clock(now, silence_to)
+        self._soundtrack.advance(silence_to)
 
     def _position(self, now: float) -> int:
         return int(self._timeline.now(now) * 48)

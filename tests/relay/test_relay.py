@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +16,16 @@ from support.whip_sender import WhipSender
 
 from transponder_crd import control
 from transponder_crd.control import DesiredOutput, DesiredPublisher, DesiredRelay, OutputState
-from transponder_crd.resource import Sound
+from transponder_crd.resource import AudioCodec, Sound
+from transponder_relay.media import SoundPacket
+from transponder_relay.metrics import RelayCollector
+from transponder_relay.outputs import amf
 from transponder_relay.outputs.chunks import MessageType
 from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
+from transponder_relay.sound import speex
+from transponder_relay.sound.library import Library
+from transponder_relay.sound.soundtrack import Soundtrack
 
 
 class Stage:
@@ -149,3 +156,145 @@ async def test_a_sound_file_goes_on_without_a_publisher(stage: Stage, tmp_path: 
         await until(lambda: silent not in [m.body for m in session.media(MessageType.AUDIO)[-10:]])
         times = [m.timestamp for m in session.media(MessageType.AUDIO)[1:]]
         assert max(after - before for before, after in pairwise(times)) <= 22, "no gap where the publisher went"
+
+
+def change(stage: Stage, **fields: object) -> None:
+    """The first output as its next generation."""
+    before = stage.outputs[0]
+    stage.outputs[0] = before.model_copy(update={"generation": before.generation + 1, **fields})
+    stage.apply()
+
+
+def first(stage: Stage) -> control.OutputReport:
+    return next(o for o in stage.relay.report().outputs if o.id == "0")
+
+
+async def test_a_sound_is_in_effect_once_it_plays_or_cannot(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for a generation finds that the file is heard, or that it is not to be."""
+    (tmp_path / "tone.wav").write_bytes(wav(tone(440, 5.0)))
+    slow = threading.Event()
+    real = Library.load
+    monkeypatch.setattr(Library, "load", lambda self, name: slow.wait(10) and real(self, name))
+    async with rtmp_server() as server:
+        stage.add(server)
+        change(stage, sound=Sound(file="tone.wav", trigger="nobody hears it"))
+        assert first(stage).generation == 2, "without a publisher there is nothing to wait for"
+        change(stage, sound=None)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+            change(stage, sound=Sound(file="tone.wav"))
+            assert first(stage).generation == 3
+            assert stage.relay._soundtrack._listeners["0"].insertion is None
+            slow.set()
+            await until(lambda: first(stage).generation == 4)
+            assert stage.relay._soundtrack._listeners["0"].insertion is not None
+            assert first(stage).sound_enabled
+            change(stage, sound=Sound(file="missing.wav"))
+            await until(lambda: first(stage).generation == 5)
+            assert not first(stage).sound_enabled
+            slow.clear()
+            change(stage, sound=Sound(file="tone.wav"))
+            assert first(stage).generation == 5
+            change(stage, sound=None)
+            assert first(stage).generation == 7, "what was asked before counts no more"
+            slow.set()
+
+
+async def test_the_end_of_a_publisher_that_was_replaced_does_not_end_the_next(stage: Stage) -> None:
+    stage.publisher = DesiredPublisher(id="first")
+    stage.apply()
+    first = stage.relay._publisher
+    assert first is not None
+    stage.publisher = DesiredPublisher(id="second")
+    stage.apply()
+    first.on_ended("what came in before its session was closed")
+    async with stage.publishing(clip(), "second"):
+        await until(lambda: reported(stage).state is control.PublisherState.CONNECTED, 10)
+    await until(lambda: reported(stage).state is control.PublisherState.ENDED, 10)
+    assert reported(stage).id == "second"
+
+
+def reported(stage: Stage) -> control.PublisherReport:
+    report = stage.relay.report().publisher
+    assert report is not None
+    return report
+
+
+async def test_another_codec_is_another_session(stage: Stage) -> None:
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+            change(stage, audio_codec=AudioCodec.PCMA)
+            await until(lambda: len(pictures(server, 1)) > 10, 10)
+            assert stage.relay.report().outputs[0].reconnects == 0
+    assert server.most_at_once == 1, "a server refuses a name that is being published"
+    before, after = server.sessions
+    for session, codec, head in ((before, 10, b"\xaf"), (after, 7, b"\x72")):
+        (metadata,) = [m for m in session.messages if m.type == MessageType.DATA_AMF0]
+        told = amf.decode(metadata.body)[-1]
+        assert isinstance(told, dict)
+        assert told["audiocodecid"] == codec
+        assert {m.body[:1] for m in session.media(MessageType.AUDIO)} == {head}
+    assert told["audiosamplerate"] == 8000
+    assert told["stereo"] is False
+
+
+async def test_a_codec_that_is_not_installed_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transponder_relay.sound.speex.LIBRARY", "libspeex-that-is-not-there.so")
+    speex._library.cache_clear()
+    async with rtmp_server() as server, rtmp_server() as other:
+        stage.add(server)
+        stage.add(other)
+        change(stage, audio_codec=AudioCodec.SPEEX)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(other)) > 10, 10)
+            report = first(stage)
+            assert (report.state, report.reason) == (OutputState.FAILED, control.OutputReason.CODEC_MISSING)
+            assert "libspeex1" in (report.message or "")
+            assert not server.sessions
+    speex._library.cache_clear()
+
+
+async def test_the_clock_outlives_a_fault(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a picture or sound from the publisher only the clock gives the server anything."""
+    failures = iter([RuntimeError("once"), RuntimeError("twice")])
+    advance = Soundtrack.advance
+
+    def faulty(soundtrack: Soundtrack, position: int) -> None:
+        error = next(failures, None)
+        if error:
+            raise error
+        advance(soundtrack, position)
+
+    monkeypatch.setattr(Soundtrack, "advance", faulty)
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()) as sender:
+            await until(lambda: bool(pictures(server)), 10)
+            await sender.pause()
+            sounded = len(server.sessions[0].media(MessageType.AUDIO))
+            await until(lambda: len(server.sessions[0].media(MessageType.AUDIO)) > sounded + 20, 10)
+    assert next(failures, None) is None
+    assert [record.message for record in caplog.records if record.exc_info] == ["the stream's clock failed"]
+
+
+async def test_statistics_of_the_sound_are_told(stage: Stage) -> None:
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()):
+            await until(lambda: len(pictures(server)) > 10, 10)
+            before = stage.relay.report().ingest
+            assert (before.audio_packets_corrupt, before.audio_packets_late) == (0, 0)
+            stage.relay.on_sound(SoundPacket(0, 0.0, b""), 0)
+            stage.relay.on_sound(SoundPacket(0, 0.0, b"\xfc\xff\xfe"), 0)
+        ingest = stage.relay.report().ingest
+        assert (ingest.audio_packets_corrupt, ingest.audio_packets_late) == (1, 1)
+        told = {sample.name: sample.value for m in RelayCollector(stage.relay).collect() for sample in m.samples}
+        assert told["transponder_ingest_audio_packets_corrupt_total"] == 1
+        assert told["transponder_ingest_audio_packets_late_total"] == 1
+        assert "transponder_ingest_audio_concealed_ms_total" in told

@@ -81,6 +81,8 @@ class Server:
     sessions: list[Session] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    most_at_once: int = 0
+    """Connections."""
 
     def target(
         self, name: str = "key", host: str = "127.0.0.1", user: str | None = None, password: str = ""
@@ -129,6 +131,7 @@ async def rtmp_server(
         session = Session()
         server.sessions.append(session)
         server.writers.add(writer)
+        server.most_at_once = max(server.most_at_once, len(server.writers))
         try:
             await _Dialogue(server, session, reader, writer).run()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):

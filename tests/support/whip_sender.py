@@ -15,6 +15,7 @@ import random
 import secrets
 import struct
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -100,14 +101,15 @@ class WhipSender:
         candidates: bool = True,
         payload_limit: int = 1150,
         h264: str = "packetization-mode=1;",
+        quiet: Sequence[tuple[float, float]] = (),
         address: str = "127.0.0.1",
         token: str | None = None,
     ) -> None:
         """`loss`: share of RTP packets dropped before the wire. `nack_delay`: seconds before a NACK is answered.
         `on_pli`: the media jumps to its next keyframe, or nothing happens. `reports`: sender reports as Chrome sends
         them (video after 0.5 s and each 1 s, audio after 2.5 s and each 5 s), at once and each 1 s, or not at all.
-        `h264`: what of the fmtp line tells how H.264 is sent. `candidates`: put them into the offer. `token`: bearer
-        token of the WHIP requests."""
+        `h264`: what of the fmtp line tells how H.264 is sent. `quiet`: from and to, in seconds, when no sound is sent.
+        `candidates`: put them into the offer. `token`: bearer token of the WHIP requests."""
         self.sent: list[SentPicture] = []
         self.counts = SenderCounts()
         self.connected = asyncio.Event()
@@ -117,7 +119,7 @@ class WhipSender:
         self._clip, self._video, self._audio, self._rtx = clip, video, audio, rtx
         self._loss, self._nack_delay, self._random = loss, nack_delay, random.Random(seed)
         self._jumps, self._reports, self._setup = on_pli == "jump", reports, setup
-        self._h264 = h264
+        self._h264, self._quiet = h264, quiet
         self._offers_candidates, self._limit, self._token = candidates, payload_limit, token
         self._ice = _Loopback(address)
         self._certificate = RTCCertificate.generateCertificate()
@@ -226,7 +228,8 @@ class WhipSender:
                 self._send_picture(number)
                 number += 1
             else:
-                self._send_sound(packet)
+                if not any(start <= next_sound < end for start, end in self._quiet):
+                    self._send_sound(packet)
                 packet += 1
             media_time = time.monotonic() - self._started
             for stream, (due, period) in due_reports.items():

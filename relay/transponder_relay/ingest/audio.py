@@ -9,7 +9,13 @@ _OPUS_FRAME = (
     *(480, 960) * 2,  # hybrid
     *(120, 240, 480, 960) * 4,  # CELT
 )
-_OPUS_LONGEST = 5760
+OPUS_LONGEST = 5760
+"""Samples: no packet lasts longer than 120 ms (RFC 6716 section 3.2.5)."""
+
+
+def opus_frame(toc: int) -> int:
+    """48 kHz samples of one frame, by the configuration in a TOC byte."""
+    return _OPUS_FRAME[toc >> 3]
 
 
 def opus_samples(payload: bytes) -> int:
@@ -23,8 +29,8 @@ def opus_samples(payload: bytes) -> int:
         frames = 2
     else:
         frames = payload[1] & 63 if len(payload) > 1 else 0
-    samples = _OPUS_FRAME[payload[0] >> 3] * frames
-    return samples if samples <= _OPUS_LONGEST else 0
+    samples = opus_frame(payload[0]) * frames
+    return samples if samples <= OPUS_LONGEST else 0
 
 
 def g711_samples(payload: bytes) -> int:

@@ -14,6 +14,10 @@ from transponder_relay.media import ParameterSets
 
 SPS, PPS = 7, 8
 
+_LONGEST = 0xFFFF
+_MOST_PPS = 255
+"""What an AVCDecoderConfigurationRecord can hold (ISO/IEC 14496-15, 5.3.3.1.2): bytes of one, and their number."""
+
 
 def sprop_nal_units(sprop: str) -> list[bytes]:
     """NAL units of an fmtp `sprop-parameter-sets` (RFC 6184 section 8.1); what is no base64 is passed over."""
@@ -43,6 +47,8 @@ class ParameterStore:
 
     def add(self, nal: bytes) -> None:
         """Take an SPS or PPS. Raises InvalidSyntax, and then keeps what it had."""
+        if len(nal) > _LONGEST:
+            raise InvalidSyntax("H.264: the parameter set is too long")
         if nal[0] & 31 == SPS:
             sps = parse_sps(nal)
             if self._sps.get(sps.id) != (nal, sps):
@@ -75,7 +81,7 @@ class ParameterStore:
         if sequence_id not in self._sps:
             return
         nal, sps = self._sps[sequence_id]
-        pps = tuple(pps for _, (pps, owner) in sorted(self._pps.items()) if owner == sequence_id)
-        fresh = ParameterSets((nal,), pps, sps.width, sps.height, sps.samples)
+        pps = [pps for _, (pps, owner) in sorted(self._pps.items()) if owner == sequence_id]
+        fresh = ParameterSets((nal,), tuple(pps[:_MOST_PPS]), sps.width, sps.height, sps.samples)
         if fresh != self._current:
             self._current = fresh

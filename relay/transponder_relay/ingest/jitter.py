@@ -13,7 +13,7 @@ RETRY_LEAST = 0.03
 PATIENCE_LEAST, PATIENCE_MOST = 0.2, 1.0
 ROUND_TRIP_UNKNOWN = 0.1
 MAX_HOLES = 500
-"""More missing packets at once are no loss to repair but another stream or a long break."""
+"""More missing packets are no loss to repair but another stream or a long break."""
 
 
 class RepairTiming:
@@ -124,7 +124,7 @@ class JitterBuffer(Generic[T]):
                 self._answered(sequence, self._past[sequence], now)
             return ()
         if sequence > self._highest:
-            if sequence - self._highest > MAX_HOLES:
+            if sequence - self._highest + len(self._holes) > MAX_HOLES:
                 return self._restart(sequence, packet)
             for missing in range(self._highest + 1, sequence):
                 self._holes[missing] = _Hole(now)
@@ -133,6 +133,11 @@ class JitterBuffer(Generic[T]):
             self._fill(sequence, now, retransmitted)
         self._held[sequence] = packet
         return self._release()
+
+    def passed(self, count: int) -> None:
+        """So many packets came in order and went past the buffer. Only while not `waiting`, after the first `push`."""
+        self._next += count
+        self._highest += count
 
     def give_up(self, now: float) -> list[T | None]:
         """Pass over the packets whose time is up."""

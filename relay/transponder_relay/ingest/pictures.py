@@ -7,6 +7,9 @@ from transponder_relay.media import CodedPicture
 
 P = TypeVar("P", covariant=True)
 
+_MOST_PARTS = 20_000
+"""Of one picture; more, some 20 MB, no RTMP message can hold."""
+
 
 class Depacketiser(Generic[P]):
     """Joins payloads, given in order of sequence number, to pictures; `gap` tells where packets are missing.
@@ -34,6 +37,9 @@ class Depacketiser(Generic[P]):
         elif self._gap:
             self._damaged = True
         self._gap = False
+        if len(self._parts) > _MOST_PARTS:  # of a sender that ends no picture
+            self._begin()
+            self._damaged = True
         if payload:
             self._arrival = arrival
             self._take(payload)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from struct import Struct
 
 from transponder_relay.ingest import h264, vp8, vp9
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
@@ -16,8 +17,15 @@ from transponder_relay.webrtc.rtp import RtpPacket, original_of, unwrap16, unwra
 
 REORDER_WAIT = 0.04
 """Seconds that sound waits for a missing packet: it is not asked for again."""
+RUN_LIMIT = 64
+"""Packets of a picture that are kept before they are looked at."""
 SILENCE_OF_OLD = 1.0
 """Seconds without a packet after which another SSRC may take over."""
+
+_TIME_AND_SSRC = Struct("!II").pack
+
+_Arrived = tuple[RtpPacket, float]
+"""A packet, and when it came itself, however long it then waited for one before it."""
 
 
 @dataclass(slots=True)
@@ -38,7 +46,7 @@ class _Stream:
 
     __slots__ = ("_arrived_time", "_released_time", "buffer", "last_arrival", "reception", "sequence", "ssrc", "time")
 
-    def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[RtpPacket]) -> None:
+    def __init__(self, first: RtpPacket, clock: int, buffer: JitterBuffer[_Arrived]) -> None:
         self.ssrc = first.ssrc
         self.sequence = first.sequence + 0x10000  # so that a reordered start stays positive
         self.time = first.time + 0x100000000
@@ -59,6 +67,14 @@ class _Stream:
             self._arrived_time = packet.time
             reception.arrived(unwrap32(packet.time, self.time), arrival)
         return sequence
+
+    def take_run(self, count: int, arrival: float) -> None:
+        """Count original packets that came in order, the last of them at `arrival`."""
+        self.last_arrival = arrival
+        self.sequence += count
+        self.reception.received += count
+        self.reception.highest = self.sequence
+        self.buffer.passed(count)
 
     def unwrapped_time(self, packet: RtpPacket) -> int:
         """Of packets in order."""
@@ -114,7 +130,7 @@ class _Receiver:
         self._stream = _Stream(packet, self._clock, self._new_buffer())
         return self._stream
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         raise NotImplementedError
 
 
@@ -129,9 +145,23 @@ def _depacketiser(choice: VideoChoice) -> Depacketiser[AccessUnit | CodedPicture
 
 
 class VideoReceiver(_Receiver):
-    """Pictures: orders, repairs, joins. Whole pictures go to `deliver`, or `damaged` is called."""
+    """Pictures: orders, repairs, joins. Whole pictures go to `deliver`, or `damaged` is called.
 
-    __slots__ = ("_choice", "_damaged", "_deliver", "_depacketiser")
+    Most packets go on with a picture, in order, and do not end it: nothing need be known of them before its last one
+    comes. `keep` tells them by their headers' bytes, and they are looked at together.
+    """
+
+    __slots__ = (
+        "_choice",
+        "_damaged",
+        "_deliver",
+        "_depacketiser",
+        "_run",
+        "_run_arrival",
+        "_run_head",
+        "_run_next",
+        "_run_picture",
+    )
 
     def __init__(
         self,
@@ -146,14 +176,41 @@ class VideoReceiver(_Receiver):
         self._deliver = deliver
         self._damaged = damaged
         self._depacketiser = _depacketiser(choice)
+        self._run: list[bytes] = []
+        self._run_arrival = 0.0
+        self._run_head = bytes((0x80, choice.payload_type))  # no padding, extension, contributing source, marker
+        self._run_next = 0  # sequence number on the wire
+        self._run_picture = b""  # RTP time and SSRC on the wire; empty while packets are missing, or between pictures
+
+    def keep(self, data: bytes, arrival: float) -> bool:
+        """Keep the RTP packet if it goes on with the picture under way; else it must go to `on_packet`."""
+        if (
+            data[4:12] != self._run_picture
+            or data[:2] != self._run_head
+            or (data[2] << 8 | data[3]) != self._run_next
+            or len(self._run) == RUN_LIMIT
+        ):
+            return False
+        self._run.append(data)
+        self._run_next = self._run_next + 1 & 0xFFFF
+        self._run_arrival = arrival
+        return True
 
     def on_packet(self, packet: RtpPacket, arrival: float) -> bool:
         """A packet of the picture itself. Whether packets are missing now: see `deadline`."""
+        self._end_run()
         stream = self._stream_of(packet, arrival)
-        return stream is not None and self._push(stream, stream.take(packet, arrival), packet, arrival, False)
+        if stream is None:
+            return False
+        waiting = self._push(stream, stream.take(packet, arrival), packet, arrival, False)
+        if not packet.marker and not waiting:
+            self._run_picture = _TIME_AND_SSRC(packet.time, packet.ssrc)
+            self._run_next = stream.sequence + 1 & 0xFFFF
+        return waiting
 
     def on_retransmission(self, packet: RtpPacket, arrival: float) -> bool:
         """A packet of the RTX stream (RFC 4588)."""
+        self._end_run()
         stream = self._stream
         original = original_of(packet, self._choice.payload_type, stream.ssrc) if stream else None
         if stream is None or original is None:
@@ -165,38 +222,53 @@ class VideoReceiver(_Receiver):
         stream = self._stream
         if stream is None:
             return []
-        self._consume(stream, stream.buffer.give_up(now), now)
+        self._consume(stream, stream.buffer.give_up(now))
         return stream.buffer.nacks(now)
+
+    def _end_run(self) -> None:
+        """What was kept goes on; what comes next is no more of it until `on_packet` says so."""
+        self._run_picture = b""
+        run, stream = self._run, self._stream
+        if not run or stream is None:
+            return
+        self._run = []
+        self._counters.packets_received += len(run)
+        self._counters.bytes_received += sum(map(len, run))
+        stream.take_run(len(run), self._run_arrival)
+        push, time, arrival = self._depacketiser.push, stream.time, self._run_arrival
+        for data in run:
+            push(data[12:], time, False, arrival)
 
     def _push(self, stream: _Stream, sequence: int, packet: RtpPacket, arrival: float, again: bool) -> bool:
         buffer = stream.buffer
-        released = buffer.push(sequence, packet, arrival, again)
+        released = buffer.push(sequence, (packet, arrival), arrival, again)
         if released:
-            self._consume(stream, released, arrival)
+            self._consume(stream, released)
         if buffer.waiting and self._depacketiser.awaiting_keyframe:
             # nothing before the next keyframe is of use: do not wait for it
-            self._consume(stream, buffer.skip_to(self._resumes), arrival)
+            self._consume(stream, buffer.skip_to(self._resumes))
         return buffer.waiting
 
-    def _resumes(self, packet: RtpPacket) -> bool:
-        return self._depacketiser.resumes(packet.payload)
+    def _resumes(self, arrived: _Arrived) -> bool:
+        return self._depacketiser.resumes(arrived[0].payload)
 
-    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
+    def _consume(self, stream: _Stream, released: Sequence[_Arrived | None]) -> None:
         depacketiser = self._depacketiser
-        for packet in released:
-            if packet is None:
+        for arrived in released:
+            if arrived is None:
                 depacketiser.gap()
                 self._damaged()
                 continue
+            packet, arrival = arrived
             marker = packet.marker
-            for unit in depacketiser.push(packet.payload, stream.unwrapped_time(packet), marker, now):
+            for unit in depacketiser.push(packet.payload, stream.unwrapped_time(packet), marker, arrival):
                 self._deliver(unit)
             if marker and depacketiser.awaiting_keyframe:
                 self._damaged()
         self._counters.video_frames_dropped = depacketiser.dropped
         self._counters.packets_repaired = stream.buffer.repaired
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         if self._stream is not None:
             self._depacketiser.gap()
         return JitterBuffer(self._timing, repair=self._choice.nack, rtx=self._choice.rtx_payload_type is not None)
@@ -225,27 +297,28 @@ class AudioReceiver(_Receiver):
         stream = self._stream_of(packet, arrival)
         if stream is None:
             return False
-        self._consume(stream, stream.buffer.push(stream.take(packet, arrival), packet, arrival), arrival)
+        self._consume(stream, stream.buffer.push(stream.take(packet, arrival), (packet, arrival), arrival))
         return stream.buffer.waiting
 
     def on_timer(self, now: float) -> None:
         """Give up what is overdue."""
         if self._stream is not None:
-            self._consume(self._stream, self._stream.buffer.give_up(now), now)
+            self._consume(self._stream, self._stream.buffer.give_up(now))
 
     def sender_report(self, report: SenderReport, arrival: float) -> int | None:
         time = super().sender_report(report, arrival)
         return None if time is None else time * self._scale
 
-    def _consume(self, stream: _Stream, released: Sequence[RtpPacket | None], now: float) -> None:
-        for packet in released:
-            if packet is None:
+    def _consume(self, stream: _Stream, released: Sequence[_Arrived | None]) -> None:
+        for arrived in released:
+            if arrived is None:
                 continue
+            packet, arrival = arrived
             time = stream.unwrapped_time(packet)
             samples = self._samples(packet.payload)
             if samples:
                 self._counters.audio_packets += 1
-                self._deliver(SoundPacket(time * self._scale, now, packet.payload), samples)
+                self._deliver(SoundPacket(time * self._scale, arrival, packet.payload), samples)
 
-    def _new_buffer(self) -> JitterBuffer[RtpPacket]:
+    def _new_buffer(self) -> JitterBuffer[_Arrived]:
         return JitterBuffer(self._timing, patience=REORDER_WAIT)

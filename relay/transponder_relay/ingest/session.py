@@ -4,7 +4,6 @@ import asyncio
 import math
 import secrets
 import time
-from contextlib import suppress
 
 from transponder_crd.control import IngestStatistics
 from transponder_relay.ingest.answer import write_answer
@@ -113,8 +112,7 @@ class PublisherSession:
         self._tick = self._repair = None
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connecting
+            await asyncio.wait({self._connecting})  # raises nothing of what it raised
         if self._transport is not None:
             await self._transport.close()
 
@@ -139,11 +137,11 @@ class PublisherSession:
             return
         self._last_rtp = time.monotonic()
         self._timeline.new_publisher()
+        self._on_tick()
         self._events.on_connected(
             offer.video.codec if offer.video else None,
             offer.audio.codec if offer.audio else None,
         )
-        self._on_tick()
 
     def _end(self, reason: str) -> None:
         if not self._ended:
@@ -155,6 +153,9 @@ class PublisherSession:
     def on_rtp(self, data: bytes, arrival: float) -> None:
         if self._ended:
             return
+        self._last_rtp = arrival
+        if self._video is not None and self._video.keep(data, arrival):
+            return
         try:
             packet = parse_rtp(data)
         except InvalidPacket:
@@ -162,7 +163,6 @@ class PublisherSession:
         counters = self._counters
         counters.packets_received += 1
         counters.bytes_received += len(data)
-        self._last_rtp = arrival
         payload_type = packet.payload_type
         if payload_type == self._video_type and self._video:
             waiting = self._video.on_packet(packet, arrival)
@@ -209,13 +209,13 @@ class PublisherSession:
     # ------------------------------------------------------------------------------------------ receivers' events
 
     def _on_picture(self, picture: AccessUnit | CodedPicture) -> None:
-        counters = self._counters
+        counters, now = self._counters, time.monotonic()  # it may have come before, and waited for packets
         counters.video_frames += 1
         if picture.keyframe:
             counters.keyframes += 1
-            self._keyframes.keyframe(picture.arrival)
+            self._keyframes.keyframe(now)
         self._events.on_video(picture, self._timeline.video(picture.rtp_time, picture.arrival))
-        self._ask_for_keyframe(picture.arrival)
+        self._ask_for_keyframe(now)
 
     def _on_damage(self) -> None:
         self._keyframes.want()
@@ -238,12 +238,13 @@ class PublisherSession:
             self._end(RTP_ACTIVITY)
         if self._ended:
             return
+        # first: whatever fails below, a dead peer is noticed
+        self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
         self._timing.calm()
         blocks = [b for b in (r.report_block(now) for r in (self._video, self._audio) if r) if b]
         if self._feedback:
             self._feedback.report(blocks, self._max_bitrate, self._video.ssrc if self._video else None)
         self._ask_for_keyframe(now)
-        self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
 
     def _schedule_repair(self) -> None:
         """Wake up when the next missing packet is to be asked for or given up."""

@@ -112,6 +112,7 @@ class Connection(asyncio.Protocol):
 
     async def finish(self, timeout: float) -> None:
         """End the session in order: FCUnpublish, deleteStream, FIN; by force after `timeout` seconds or a cancel."""
+        self.on_writable = _nothing  # no media may follow the last words
         try:
             if not self.lost.done():
                 self.transport.write(self._publisher.finish())

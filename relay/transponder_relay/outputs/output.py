@@ -46,8 +46,15 @@ class OutputEvents(Protocol):
 class Output:
     """One RTMP destination. Everything about it runs in the event loop that feeds it."""
 
-    def __init__(self, desired: control.DesiredOutput, settings: OutputSettings, events: OutputEvents) -> None:
-        """Starts nothing. Another target needs another Output."""
+    def __init__(
+        self,
+        desired: control.DesiredOutput,
+        settings: OutputSettings,
+        events: OutputEvents,
+        former: "Output | None" = None,
+    ) -> None:
+        """Starts nothing. Another target needs another Output. `former`: one in whose place this comes; being closed,
+        its session ends before one begins here."""
         self._desired = desired
         self._settings = settings
         self._events = events
@@ -60,8 +67,10 @@ class Output:
         self._sender: Sender | None = None
         self._task: asyncio.Task[None] | None = None
         """Connects and keeps the connection."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set(former._tasks) if former else set()
         """That one, and those that still end an earlier session."""
+        for task in self._tasks:
+            task.add_done_callback(self._tasks.discard)
         self._hold: asyncio.TimerHandle | None = None
         """Ends a session that has no publisher."""
         self._takes_stills = False

@@ -14,8 +14,8 @@ class OutputSettings:
     open_timeout: float = 10.0
     """From the name to the accepted publish, with TLS and authentication."""
     close_timeout: float = 2.0
-    hung_after: float = 10.0
-    """Without a byte acknowledged by the peer while some are waiting."""
+    hung_after: float = 9.0
+    """Without a byte acknowledged by the peer while some are waiting; looked at each second, so noticed within 10."""
     backlog_seconds: float = 3.0
     backlog_bytes: int = 4 << 20
     catch_up: float = 0.5

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from transponder_crd.control import PlayerState
@@ -117,8 +116,7 @@ class Player:
             self._tick.cancel()
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connecting
+            await asyncio.wait({self._connecting})  # raises nothing of what it raised
         ssrcs = [stream.ssrc for stream in (self._video, self._audio) if stream and stream.started]
         if ssrcs:
             head = rtcp.receiver_report(ssrcs[0]) + rtcp.source_description(ssrcs[0], self._cname.encode())

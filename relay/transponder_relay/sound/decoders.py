@@ -5,10 +5,8 @@ from typing import Final, Literal, Protocol
 import av
 from av import Packet
 
+from transponder_relay.ingest.audio import OPUS_LONGEST, opus_frame, opus_samples
 from transponder_relay.sound.pcm import RATE, Resampler, faded, packed
-
-OPUS_LONGEST: Final = 5760
-"""Samples: no packet lasts longer than 120 ms (RFC 6716, 3.2.5)."""
 
 CONCEALED_LONGEST: Final = 4800
 """Samples of a gap that are made up from the past (100 ms); longer is heard as a drone."""
@@ -37,26 +35,9 @@ class Decoder(Protocol):
         ...
 
 
-def _opus_frame(toc: int) -> int:
-    """48 kHz samples of one frame, by the configuration in a TOC byte (RFC 6716, table 2)."""
-    config = toc >> 3
-    if config < 12:  # SILK: 10, 20, 40, 60 ms
-        return (480, 960, 1920, 2880)[config & 3]
-    if config < 16:  # hybrid: 10, 20 ms
-        return (480, 960)[config & 1]
-    return 120 << (config & 3)  # CELT: 2.5, 5, 10, 20 ms
-
-
 def opus_duration(payload: bytes) -> int | None:
-    """48 kHz samples in an Opus packet by its TOC (RFC 6716, 3.1 and 3.2); None if it is malformed."""
-    if not payload:
-        return None
-    code = payload[0] & 3
-    if code == 3 and len(payload) < 2:
-        return None
-    frames = (1, 2, 2, payload[1] & 0x3F)[code] if code == 3 else (1, 2, 2)[code]
-    samples = frames * _opus_frame(payload[0])
-    return samples if 0 < samples <= OPUS_LONGEST else None
+    """48 kHz samples in an Opus packet by its TOC; None if it is malformed."""
+    return opus_samples(payload) or None
 
 
 class OpusDecoder:
@@ -85,7 +66,7 @@ class OpusDecoder:
         """A packet that is its TOC alone holds one empty frame, for which libopus extrapolates (RFC 6716, 4.4)."""
         if self._toc is None:
             return b""
-        duration = _opus_frame(self._toc)
+        duration = opus_frame(self._toc)
         count = min(samples, CONCEALED_LONGEST) // duration
         empty = bytes([self._toc & 0xFC])
         frames = [packed(frame) for _ in range(count) for frame in self._context.decode(Packet(empty))]

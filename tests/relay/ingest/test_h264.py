@@ -106,6 +106,16 @@ def test_a_missing_marker_is_made_up_by_the_next_time(media: Clip) -> None:
     assert crcs(feed(Depacketiser(), packets)) == [p.crc for p in media.pictures[:4]]
 
 
+def test_a_picture_without_end_takes_no_more_than_a_message_can_hold(media: Clip) -> None:
+    depacketiser = Depacketiser()
+    feed(depacketiser, [(b"\x7c\x85" + bytes(10), 0, False)])
+    feed(depacketiser, [(b"\x7c\x05" + bytes(10), 0, False)] * 100_000)
+    assert len(depacketiser._parts) <= 20_001
+    units = feed(depacketiser, [(p, t + 3000, m) for p, t, m in packets_of(media, 3)])
+    assert crcs(units) == [p.crc for p in media.pictures[:3]]
+    assert depacketiser.dropped == 1
+
+
 def test_it_starts_with_a_keyframe(media: Clip) -> None:
     depacketiser = Depacketiser()
     units = feed(depacketiser, packets_of(media, 70, first=5))

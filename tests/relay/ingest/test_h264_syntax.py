@@ -9,6 +9,7 @@ from support.clip import clip
 
 from transponder_relay.ingest.h264_parameters import ParameterStore, sprop_nal_units
 from transponder_relay.ingest.h264_syntax import InvalidSyntax, parse_pps, parse_slice_pps, parse_sps
+from transponder_relay.outputs.flv import avc_configuration_record
 
 
 def encoded_sps(width: int, height: int, options: dict[str, str], pixels: str = "yuv420p") -> bytes:
@@ -106,7 +107,26 @@ def test_a_malformed_set_changes_nothing() -> None:
     store.add(pps)
     store.activate(idr[:16])
     before = store.current()
-    for bad in (sps[:5], b"\x67", b"\x68"):
+    for bad in (sps[:5], b"\x67", b"\x68", pps + b"\x80" * 0x10000):
         with pytest.raises(InvalidSyntax):
             store.add(bad)
     assert store.current() is before
+
+
+def test_more_parameter_sets_than_a_configuration_record_holds() -> None:
+    sps, pps, idr = clip().pictures[0].nals
+    store = ParameterStore()
+    for nal in (sps, pps, *(picture_parameters(identifier) for identifier in range(1, 256))):
+        store.add(nal)
+    store.activate(idr[:16])
+    sets = store.current()
+    assert sets is not None
+    assert sets.pps[0] == pps
+    assert avc_configuration_record(sets)
+
+
+def picture_parameters(identifier: int) -> bytes:
+    """The beginning of a PPS of that id for SPS 0."""
+    code = f"{identifier + 1:b}"
+    bits = "0" * (len(code) - 1) + code + "1"
+    return b"\x68" + int(bits.ljust(24, "1"), 2).to_bytes(3)

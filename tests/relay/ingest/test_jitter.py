@@ -127,6 +127,19 @@ def test_a_long_break_is_not_repaired() -> None:
     assert buffer.push(far + 1, 1, 0.0) == (1,)
 
 
+def test_many_breaks_are_no_more_repaired_than_a_long_one() -> None:
+    buffer, _ = buffer_with(repair=True)
+    buffer.push(0, 0, 0.0)
+    asked: set[int] = set()
+    for n in range(1, 100):
+        released = buffer.push(n * 100, n * 100, 0.0)
+        if released:
+            assert released[-1] == n * 100, "begun anew with the newest"
+            asked.clear()
+        asked.update(buffer.nacks(0.01))
+        assert len(asked) <= MAX_HOLES
+
+
 def test_skipping_to_what_is_wanted() -> None:
     buffer, _ = buffer_with(repair=True)
     buffer.push(10, 10, 0.0)

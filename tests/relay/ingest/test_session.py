@@ -7,7 +7,9 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -334,6 +336,45 @@ async def test_closing_tells_the_peer_and_frees_everything(media: Clip) -> None:
         assert len(recorder.pictures) == count
         assert recorder.ended == []
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_fault_of_the_owner_leaves_a_session_that_ends_and_frees_everything(media: Clip) -> None:
+    class Faulty(Recorder):
+        def on_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
+            super().on_connected(video_codec, audio_codec)
+            raise RuntimeError("a fault")
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # it is told when the task is collected
+    before, recorder = open_sockets(), Faulty()
+    session = PublisherSession(replace(LOOPBACK, inactivity_timeout=1.0), Timeline(), recorder)
+    async with WhipSender(media) as sender:
+        await sender.accept(await session.answer(await sender.offer()))
+        await recorder.until(lambda: len(recorder.pictures) >= 2)
+        await sender.vanish()
+        await recorder.until(lambda: bool(recorder.ended), 5)
+        await session.close()
+    assert open_sockets() == before
+
+
+def open_sockets() -> int:
+    return sum(entry.is_socket() for entry in list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_closing_while_an_offer_is_answered_leaves_no_socket(media: Clip) -> None:
+    before, tasks = open_sockets(), len(asyncio.all_tasks())
+    sender = WhipSender(media)
+    offer = await sender.offer()
+    opened = open_sockets()
+    session = PublisherSession(LOOPBACK, Timeline(), Recorder())
+    answering = asyncio.create_task(session.answer(offer))
+    await asyncio.sleep(0)  # it is opening its sockets
+    await session.close()
+    with pytest.raises(OSError, match="closed"):
+        await answering
+    assert open_sockets() == opened
+    assert len(asyncio.all_tasks()) == tasks
+    await sender.vanish()
+    assert open_sockets() == before
 
 
 async def test_strangers_are_not_heard(media: Clip) -> None:

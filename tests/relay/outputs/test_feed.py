@@ -1,7 +1,9 @@
 """What one connection is sent."""
 
+import pytest
+
 from transponder_relay.media import AudioConfig, AudioTag, VideoConfig, VideoTag
-from transponder_relay.outputs import amf
+from transponder_relay.outputs import amf, flv
 from transponder_relay.outputs.chunks import CHUNK_SIZE, ChunkReader, Message, MessageType, pack
 from transponder_relay.outputs.feed import Epoch, Feed
 
@@ -60,6 +62,17 @@ def test_headers_are_sent_once_when_sound_comes_later() -> None:
     assert wire.read(feed.audio(sound(42))) == [(42, SOUND)]
     assert wire.read(feed.audio(sound(63, AudioConfig(48000, 2, 128_000, AUDIO.sequence_header)))) == [(63, SOUND)]
     assert wire.read(feed.video(key(66))) == [(66, KEY)]
+
+
+def test_sound_without_a_header_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G.711 and Speex. Nor is metadata made for each frame to see whether it changed."""
+    feed, wire = new_feed(), Wire()
+    g711 = AudioConfig(8000, 1, 64_000, b"", 7)
+    assert feed.audio(sound(0, g711)) == []
+    assert wire.read(feed.video(key(0))) == [(0, b"meta"), (0, VIDEO.sequence_header), (0, KEY)]
+    monkeypatch.setattr(flv, "metadata", None)
+    assert wire.read(feed.audio(sound(21, g711))) == [(21, SOUND)]
+    assert wire.read(feed.audio(sound(42, g711))) == [(42, SOUND)]
 
 
 def test_a_new_picture_size_gives_one_header_and_new_metadata() -> None:

@@ -138,6 +138,26 @@ async def test_everything_ends_at_once_when_the_server_hangs() -> None:
             assert output.report().state is OutputState.CLOSING
 
 
+async def test_the_last_words_stay_the_last_on_a_slow_connection() -> None:
+    """What waited for the connection is not written behind them when it takes data again."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    settings = OutputSettings(close_timeout=5)
+    async with rtmp_server(Behaviour.READ_SLOWLY) as server, connected(server.target(), settings) as (output, _):
+        await reaches(output, OutputState.LIVE)
+        pictures = [replace(tag, body=tag.body * 40) for tag in clip() if isinstance(tag, VideoTag)]
+        await feed([output], pictures, speed=10)
+        assert output.report().statistics.queued_bytes > 200_000
+        closing = asyncio.create_task(output.close())
+        await until(lambda: output.report().state is OutputState.CLOSING)
+        server.bytes_per_second = 100_000_000
+        await closing
+        await server.until(lambda: server.sessions[0].closed)
+    assert faults == []
+    assert server.sessions[0].ended_in_order
+    assert server.sessions[0].names()[-1] == "deleteStream"
+
+
 async def test_media_before_and_after_the_life_of_an_output_is_no_error() -> None:
     async with rtmp_server() as server:
         output = Output(DesiredOutput(id="uid", generation=1, target=server.target()), QUICK, Events())

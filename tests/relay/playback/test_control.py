@@ -126,3 +126,14 @@ async def test_refusals(relay: Relay, media: Clip, monkeypatch: pytest.MonkeyPat
             assert answer.status == 404
         async with http.get("/players/none", headers={"Authorization": "Bearer other"}) as answer:
             assert answer.status == 401
+
+
+async def test_a_token_of_any_bytes_is_refused(relay: Relay) -> None:
+    async with served(relay) as http:
+        url = http._build_url("/observed")
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET /observed HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).split()[1] == b"401"
+        writer.close()
+        await writer.wait_closed()

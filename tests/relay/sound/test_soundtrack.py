@@ -136,6 +136,31 @@ def test_mute_is_digital_silence_at_once_and_unmute_brings_live_back() -> None:
     assert stage.events.heard("b").level(0.1, 1.5) == pytest.approx(0.354, abs=0.02)
 
 
+async def test_no_switch_clicks(sounds: Path) -> None:
+    """Measured where the sound is faded: hardly a step between two samples that the tones do not have, and what
+    is neither the one nor the other lasts a frame and its overlap at most."""
+    stage = Stage(sounds)
+    stage.subscribe("b")  # Opus is decoded all the time: it begins from nothing where it was not
+    stage.subscribe()
+    packets = opus(tone(1000, 4.0))
+    stage.play(packets[:130], {1.0: lambda: stage.subscribe(muted=True), 1.5: stage.subscribe})
+    await stage.sound(Sound(file="low.wav"))
+    stage.play(packets[130:])
+    heard = stage.events.heard("a")
+    sound = heard.samples[RATE // 4 :]
+    calm = float(np.abs(np.diff(sound[: RATE // 4])).max())
+    assert float(np.abs(np.diff(sound)).max()) <= 1.4 * calm, "a cut would be 7 times as steep"
+    window = 480  # whole periods of both tones
+    pieces = sound[: len(sound) // window * window].reshape(-1, window)
+    turning = np.exp(-2j * np.pi * 1000 * np.arange(window) / RATE)
+    live = np.abs(pieces @ turning) * 2 / window
+    changing = np.flatnonzero((live > 0.06) & (live < 0.44))
+    groups = np.split(changing, np.flatnonzero(np.diff(changing) > 10) + 1)
+    assert len(groups) == 4, "mute, unmute, file, live again"
+    for group in groups:
+        assert (group[-1] - group[0] + 1) * window <= 2 * BLOCK + window
+
+
 def test_unmute_of_the_only_listener_within_50_ms() -> None:
     stage = Stage()
     stage.subscribe(muted=True)

@@ -137,6 +137,8 @@ async def test_dtls_needs_three_names_of_its_transport_and_gives_srtp_sessions()
             receiving._rx_srtp.unprotect(rtp + bytes(16))
         with pytest.raises(ValueError, match="too long"):
             receiving._rx_srtp.unprotect(bytes(1501))
+        with pytest.raises(ValueError, match="too long"):
+            sending._tx_srtp.protect_rtcp(report + bytes(1500))
     ended = asyncio.Event()
     server.on("statechange", ended.set)
     await client.stop()
@@ -144,6 +146,25 @@ async def test_dtls_needs_three_names_of_its_transport_and_gives_srtp_sessions()
         await ended.wait()
     assert states[-1] == "closed", "close_notify is told"
     await server.stop()
+
+
+def test_the_short_way_into_libsrtp_does_what_its_session_does() -> None:
+    def session(direction: int) -> pylibsrtp.Session:
+        profile = pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM
+        return pylibsrtp.Session(pylibsrtp.Policy(key=bytes(range(44)), ssrc_type=direction, srtp_profile=profile))
+
+    sending, receiving = session(pylibsrtp.Policy.SSRC_ANY_OUTBOUND), session(pylibsrtp.Policy.SSRC_ANY_INBOUND)
+    unprotect = transport._unprotect_of(receiving)
+    for number, size in enumerate((1000, 0, 3, 1200)):
+        rtp = b"\x80\x60" + number.to_bytes(2) + bytes(8) + bytes([number]) * size
+        protected = sending.protect(rtp)
+        assert unprotect(protected) == rtp
+        with pytest.raises(pylibsrtp.Error):
+            unprotect(protected)  # replayed
+    with pytest.raises(pylibsrtp.Error):
+        unprotect(b"\x80\x60\x00\x09" + bytes(40))
+    with pytest.raises(ValueError, match="too long"):
+        unprotect(bytes(1501))
 
 
 async def test_dtls_refuses_a_certificate_that_was_not_announced() -> None:
