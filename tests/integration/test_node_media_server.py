@@ -83,7 +83,7 @@ async def test_opus_by_enhanced_rtmp(tmp_path: Path, media: Clip) -> None:
         async with WhipSender(media) as sender:
             await sender.start(product.whip("demo"))
             await product.rest.until_state(id_, "Live")
-            await server.receives("rtmp_demo", 350_000, timeout=20)
+            await server.receives("rtmp_demo", 500_000, timeout=20)
             assert await sender.stop() == 200
         await product.rest.until_state(id_, "WaitingForPublisher")
         await product.rest.tell("terminate", id_)
