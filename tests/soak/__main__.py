@@ -7,9 +7,10 @@ The real product sends to a real nginx with its RTMP module and to servers that 
 Each round (some 15 s) publishers come, lose packets, stop or vanish, and come back; transponders are started, muted,
 given sounds and ended; browsers' players come and go (`churn.py`). When all of it has gone again, save one transponder
 whose relay lives as long as the soak, memory, descriptors and threads of the product, of its zygote and of that relay
-are read from /proc (`samples.py`). At the end `verdict.py` says whether they are flat:
+are read from /proc, and the processes tell their asyncio tasks (`samples.py`, `probe/`). At the end `verdict.py` says
+whether they are flat:
 
-* descriptors and threads: the same after the last round as after the first;
+* descriptors, threads and tasks: the same after the last round as after the first;
 * RSS: a line fitted to the last two thirds grows by no more than --growth-mib over that time;
 * no process was replaced, none is left, and the product's log has no error.
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from soak.churn import SOUND, Churn
-from soak.samples import Sample, open_files, read
+from soak.samples import Sample, open_files, probe, read, tasks
 from soak.verdict import faults
 from support.clip import clip
 from support.nginx_rtmp import nginx_rtmp
@@ -17,6 +17,8 @@ from support.sounds import RATE, tone, wav
 HOLD_SECONDS = 2
 SETTLE_SECONDS = 15.0
 """What was ended is gone by then: sessions close, idle HTTP connections time out."""
+TASKS = "tasks"
+"""Where the processes tell them, in the folder of the soak."""
 STEADY_LOOKS = 4
 """So many equal looks in a row, half a second apart, are steady."""
 
@@ -30,27 +32,28 @@ async def soak(
 ) -> list[str]:
     """Rounds until `seconds` are over, `least_rounds` at least; the faults found. Raises what a round failed with."""
     samples: list[Sample] = []
-    left_open: dict[str, list[str]] = {}
     async with AsyncExitStack() as stack:
         nginx = await stack.enter_async_context(nginx_rtmp(folder / "nginx"))
-        product = await stack.enter_async_context(running_product(folder, "--hold-seconds", str(HOLD_SECONDS)))
+        product = await stack.enter_async_context(
+            running_product(folder, "--hold-seconds", str(HOLD_SECONDS), environment=probe(folder / TASKS))
+        )
         (product.sounds / SOUND).write_bytes(wav(tone(440, 2), RATE))
         churn = Churn(product, nginx, await asyncio.to_thread(clip))
         await churn.begin()
         start = time.monotonic()
         while len(samples) < least_rounds or time.monotonic() < start + seconds:
             await churn.round(len(samples) + 1)
-            samples.append(await quiescent(product, churn.kept, samples[0] if samples else None, start))
+            samples.append(await quiescent(product, folder / TASKS, churn.kept, samples[0] if samples else None, start))
             say(line(samples))
             if len(samples) == 1:
-                first_open = descriptors(samples[0])
-        left_open = {name: more(first_open[name], now) for name, now in descriptors(samples[-1]).items()}
+                first_held = held(samples[0])
+        left = {name: more(first_held[name], now) for name, now in held(samples[-1]).items()}
         await end(product, churn.kept)
     found = faults(samples, growth_mib) + log_faults(product.log())
-    return found + [f"{name}: open, but not after round 1: {', '.join(o)}" for name, o in left_open.items() if o]
+    return found + [f"{name}: there now, but not after round 1: {', '.join(o)}" for name, o in left.items() if o]
 
 
-async def quiescent(product: Product, kept: str, first: Sample | None, start: float) -> Sample:
+async def quiescent(product: Product, told: Path, kept: str, first: Sample | None, start: float) -> Sample:
     """A sample when the round has ebbed away: one transponder, one relay, and counts as at the first such time (or
     steady ones, where this is the first). What does not ebb away in time is in the sample, for the verdict."""
     await product.rest.close()
@@ -60,7 +63,7 @@ async def quiescent(product: Product, kept: str, first: Sample | None, start: fl
     deadline = time.monotonic() + SETTLE_SECONDS
     looks: list[Sample] = []
     while True:
-        looks.append(look(product, relay, start))
+        looks.append(await look(product, told, relay, start))
         latest = [sample.counts for sample in looks[-STEADY_LOOKS:]]
         wanted = first.counts if first else latest[0]
         if len(latest) == STEADY_LOOKS and all(counts == wanted for counts in latest):
@@ -70,18 +73,24 @@ async def quiescent(product: Product, kept: str, first: Sample | None, start: fl
         await asyncio.sleep(0.5)
 
 
-def look(product: Product, relay: int, start: float) -> Sample:
+async def look(product: Product, told: Path, relay: int, start: float) -> Sample:
     (zygote,) = product.zygotes()
-    pids = {"product": product.program.process.pid, "zygote": zygote, "relay": relay}
-    return Sample(time.monotonic() - start, {name: read(pid) for name, pid in pids.items()})
+    top = product.program.process.pid
+    readings = {
+        "product": read(top, await tasks(top, told)),
+        "zygote": read(zygote),  # it has no event loop
+        "relay": read(relay, await tasks(relay, told)),
+    }
+    return Sample(time.monotonic() - start, readings)
 
 
-def descriptors(sample: Sample) -> dict[str, list[str]]:
-    return {name: open_files(reading.pid) for name, reading in sample.readings.items()}
+def held(sample: Sample) -> dict[str, list[str]]:
+    """By process: what its descriptors and its tasks are."""
+    return {name: [*open_files(reading.pid), *reading.tasks] for name, reading in sample.readings.items()}
 
 
 def more(before: list[str], after: list[str]) -> list[str]:
-    """What is open now beyond what was, by kind: sockets and pipes have other numbers each time."""
+    """What is there now beyond what was, by kind: sockets and pipes have other numbers each time."""
     kinds = [name.partition(":")[0] for name in before]
     found = []
     for name in after:
@@ -97,7 +106,8 @@ def line(samples: list[Sample]) -> str:
     """Progress for people."""
     sample = samples[-1]
     parts = [
-        f"{name} {r.rss:.1f} MiB (PSS {r.pss:.1f}), {r.descriptors} descriptors, {r.threads} threads"
+        f"{name} {r.rss:.1f} MiB (PSS {r.pss:.1f}), "
+        f"{r.descriptors} descriptors, {r.threads} threads, {len(r.tasks)} tasks"
         for name, r in sample.readings.items()
     ]
     return f"[{sample.seconds:5.0f} s] round {len(samples)}: " + "; ".join(parts)

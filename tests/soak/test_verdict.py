@@ -1,18 +1,24 @@
 """What the soak says of flat and of rising figures."""
 
+from dataclasses import replace
+
 import pytest
 from soak.samples import Reading, Sample
 from soak.verdict import faults, growth
 
 
-def samples(rss: list[float], descriptors: int = 0, threads: int = 0, pid: int = 0) -> list[Sample]:
-    """10 s apart; the last one has so many descriptors and threads more, and another pid."""
-    last = len(rss) - 1
-    return [
-        Sample(n * 10, {"relay": Reading(7 + pid * (n == last), r, r, 20 + descriptors * (n == last),
-                                         3 + threads * (n == last))})
-        for n, r in enumerate(rss)
-    ]  # fmt: skip
+def samples(rss: list[float], descriptors: int = 0, threads: int = 0, tasks: int = 0, pid: int = 0) -> list[Sample]:
+    """10 s apart; the last one has so many descriptors, threads and tasks more, and another pid."""
+    found = [Sample(n * 10, {"relay": Reading(7, size, size, 20, 3, ("serve",))}) for n, size in enumerate(rss)]
+    last = found[-1].readings["relay"]
+    found[-1].readings["relay"] = replace(
+        last,
+        pid=last.pid + pid,
+        descriptors=last.descriptors + descriptors,
+        threads=last.threads + threads,
+        tasks=last.tasks + ("left",) * tasks,
+    )
+    return found
 
 
 def test_flat_is_good() -> None:
@@ -24,6 +30,7 @@ def test_flat_is_good() -> None:
     [
         ({"descriptors": 1}, "relay: 20 file descriptors after round 1, 21 after round 6"),
         ({"threads": 1}, "relay: 3 threads after round 1, 4 after round 6"),
+        ({"tasks": 2}, "relay: 1 asyncio tasks after round 1, 3 after round 6"),
         ({"pid": 1}, "relay: process 7 ended and was replaced by 8"),
     ],
 )

@@ -8,8 +8,8 @@ from soak.samples import Reading, Sample
 def faults(samples: Sequence[Sample], growth_mib: float) -> list[str]:
     """`samples`: at least three, of quiescent points of one kind, in order. Empty is good.
 
-    Descriptors and threads must be the same at the first and at the last; RSS, by a line fitted to what comes after
-    the first third, must not grow by more than `growth_mib` over that time. A process must not be replaced.
+    Descriptors, threads and tasks must be as many at the last as at the first; RSS, by a line fitted to what comes
+    after the first third, must not grow by more than `growth_mib` over that time. A process must not be replaced.
     """
     if len(samples) < 3:
         return [f"only {len(samples)} rounds were done: three are needed to tell anything"]
@@ -29,6 +29,7 @@ def _of_counts(name: str, first: Reading, last: Reading, rounds: int) -> list[st
     for what, before, after in (
         ("file descriptors", first.descriptors, last.descriptors),
         ("threads", first.threads, last.threads),
+        ("asyncio tasks", len(first.tasks), len(last.tasks)),
     ):
         if before != after:
             found.append(f"{name}: {before} {what} after round 1, {after} after round {rounds}")
