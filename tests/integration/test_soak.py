@@ -1,4 +1,4 @@
-"""A short soak: what comes and goes leaves nothing behind. `make soak` is the long one."""
+"""A short soak, of a minute and a half: what comes and goes leaves nothing behind. `make soak` is the long one."""
 
 from pathlib import Path
 

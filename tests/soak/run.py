@@ -15,12 +15,14 @@ from support.product import MANGLED, Product, Rest, running_product
 from support.sounds import RATE, tone, wav
 
 HOLD_SECONDS = 2
-SETTLE_SECONDS = 15.0
-"""What was ended is gone by then: sessions close, idle HTTP connections time out."""
+EBB_SECONDS = 15.0
+"""Sessions that were ended are gone by then."""
+STEADY_SECONDS = 1.0
+POOL_SECONDS = 17.0
+"""aiohttp closes an idle connection after 15 s; uvicorn after 5 s."""
+LONGEST_SECONDS = 60.0
 TASKS = "tasks"
 """Where the processes tell them, in the folder of the soak."""
-STEADY_LOOKS = 4
-"""So many equal looks in a row, half a second apart, are steady."""
 
 
 async def soak(
@@ -41,9 +43,12 @@ async def soak(
         churn = Churn(product, nginx, await asyncio.to_thread(clip))
         await churn.begin()
         start = time.monotonic()
-        while len(samples) < least_rounds or time.monotonic() < start + seconds:
+        ends = False
+        while not ends:
             await churn.round(len(samples) + 1)
-            samples.append(await quiescent(product, folder / TASKS, churn.kept, samples[0] if samples else None, start))
+            ends = len(samples) + 1 >= least_rounds and time.monotonic() >= start + seconds
+            first = samples[0] if samples else None
+            samples.append(await quiescent(product, folder / TASKS, churn.kept, first, ends or not first, start))
             say(line(samples))
             if len(samples) == 1:
                 first_held = held(samples[0])
@@ -53,24 +58,26 @@ async def soak(
     return found + [f"{name}: there now, but not after round 1: {', '.join(o)}" for name, o in left.items() if o]
 
 
-async def quiescent(product: Product, told: Path, kept: str, first: Sample | None, start: float) -> Sample:
-    """A sample when the round has ebbed away: one transponder, one relay, and counts as at the first such time (or
-    steady ones, where this is the first). What does not ebb away in time is in the sample, for the verdict."""
+async def quiescent(product: Product, told: Path, kept: str, first: Sample | None, exact: bool, start: float) -> Sample:
+    """A sample when the round has ebbed away: one transponder, one relay, counts that no longer change.
+
+    The `exact` ones wait for pools of HTTP connections too, since they are compared: until the counts are as at the
+    `first`, or nothing is left that closes by itself.
+    """
     await product.rest.close()
     product.rest = Rest(product.base)  # its pool of connections is not the product's doing
-    (relay,) = await product.until_relays(lambda relays: len(relays) == 1, SETTLE_SECONDS)
+    (relay,) = await product.until_relays(lambda relays: len(relays) == 1, EBB_SECONDS)
     assert [t["mediaSessionId"] for t in await product.rest.find_all()] == [kept]
-    deadline = time.monotonic() + SETTLE_SECONDS
-    looks: list[Sample] = []
-    while True:
-        looks.append(await look(product, told, relay, start))
-        latest = [sample.counts for sample in looks[-STEADY_LOOKS:]]
-        wanted = first.counts if first else latest[0]
-        if len(latest) == STEADY_LOOKS and all(counts == wanted for counts in latest):
-            return looks[-1]
-        if time.monotonic() > deadline:
-            return looks[-1]
+    begin = sample = since = await look(product, told, relay, start)
+    while sample.seconds < begin.seconds + LONGEST_SECONDS:
+        ebbed = sample.seconds - begin.seconds >= POOL_SECONDS
+        as_first = first is not None and sample.counts == first.counts
+        if sample.seconds - since.seconds >= STEADY_SECONDS and (ebbed or as_first or not exact):
+            break
         await asyncio.sleep(0.5)
+        sample = await look(product, told, relay, start)
+        since = since if sample.counts == since.counts else sample
+    return sample
 
 
 async def look(product: Product, told: Path, relay: int, start: float) -> Sample:
@@ -117,7 +124,7 @@ async def end(product: Product, kept: str) -> None:
     """The last transponder goes, its relay with it. That the product then leaves no process is seen when it stops."""
     await product.rest.tell("terminate", kept)
     assert await product.rest.find_all() == []
-    await product.until_relays(lambda relays: not relays, SETTLE_SECONDS)
+    await product.until_relays(lambda relays: not relays, EBB_SECONDS)
 
 
 def log_faults(log: str) -> list[str]:
