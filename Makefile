@@ -9,7 +9,7 @@ TEST_STAMP := .venv/.installed-test
 INPUTS := pyproject.toml constraints.txt local/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check format crds bench clean
+.PHONY: help run demo test unit check format crds bench soak clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ crds: $(RUN_STAMP)  ## write crds/*.yaml anew from the models
 
 bench: $(TEST_STAMP)  ## measure CPU, latency, skew and start of one relay (ARGS="-n 5 --seconds 60")
 	@PYTHONPATH=tests exec $(PY) -m bench $(ARGS)
+
+soak: $(TEST_STAMP)  ## publishers and destinations come and go for 20 minutes; nothing may be left (ARGS="--minutes 5")
+	@PYTHONPATH=tests exec $(PY) -m soak $(ARGS)
 
 clean:  ## remove what make installed and wrote
 	rm -rf .venv demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

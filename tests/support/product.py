@@ -149,14 +149,19 @@ def _parent(pid: int) -> int:
         return 0
 
 
-async def start_product(folder: Path, *options: str, port: int | None = None) -> Product:
-    """Start the product with its data in `folder`/data; back once it answers /healthz."""
+async def start_product(
+    folder: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+) -> Product:
+    """Start the product with its data in `folder`/data; back once it answers /healthz.
+
+    `environment`: more variables.
+    """
     port = port or free_port()
     data, sounds = folder / "data", folder / "sounds"
     sounds.mkdir(parents=True, exist_ok=True)
     command = [str(TRANSPONDER), "local", "--data", str(data), "--host", "127.0.0.1", "--http-port", str(port)]
     command += ["--ws-port", "0", "--sounds", str(sounds), "--media-address", "127.0.0.1", *options]
-    program = await Program.start(command, folder / "product.log", clean_environment(folder), folder)
+    program = await Program.start(command, folder / "product.log", clean_environment(folder, environment), folder)
     product = Product(program, Rest(f"http://127.0.0.1:{port}"), data, sounds, f"http://127.0.0.1:{port}")
     try:
         await _until_healthy(product)
@@ -181,9 +186,11 @@ async def _until_healthy(product: Product) -> None:
 
 
 @asynccontextmanager
-async def running_product(folder: Path, *options: str, port: int | None = None) -> AsyncIterator[Product]:
+async def running_product(
+    folder: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Product]:
     """The product for the length of the block; ends it by Ctrl-C if the block has not."""
-    product = await start_product(folder, *options, port=port)
+    product = await start_product(folder, *options, port=port, environment=environment)
     try:
         yield product
         if product.program.running:
