@@ -4,10 +4,11 @@ One codec for each accepted media section, so that the sender has no choice; no 
 transport-wide congestion control (REMB governs) and no video orientation (the browser rotates before it encodes).
 """
 
-from transponder_relay.ingest.offer import AudioChoice, Offer, VideoChoice
+from transponder_relay.ingest.offer import Offer, VideoChoice
 from transponder_relay.ingest.settings import IngestSettings
 from transponder_relay.webrtc.answer import AnsweredMedia, LocalTransport
 from transponder_relay.webrtc.answer import write_answer as write_text
+from transponder_relay.webrtc.sdp import AudioChoice
 
 
 def write_answer(offer: Offer, local: LocalTransport, settings: IngestSettings, session_id: int) -> str:

@@ -9,6 +9,7 @@ from transponder_relay.ingest.h264_parameters import sprop_nal_units
 from transponder_relay.webrtc.sdp import (
     AUDIO_CLOCKS,
     SENDING,
+    AudioChoice,
     MediaSection,
     OfferedTransport,
     bundle_of,
@@ -42,17 +43,6 @@ class VideoChoice:
     packetization_mode: int
     profile_level_id: str | None
     parameter_sets: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AudioChoice:
-    section: int
-    payload_type: int
-    codec: str
-    """opus, PCMU or PCMA."""
-    clock: int
-    """RTP clock, Hz."""
-    stereo: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from struct import Struct
 from transponder_relay.ingest import h264, vp8, vp9
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
 from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
-from transponder_relay.ingest.offer import AudioChoice, VideoChoice
+from transponder_relay.ingest.offer import VideoChoice
 from transponder_relay.ingest.pictures import Depacketiser
 from transponder_relay.ingest.reception import Reception
 from transponder_relay.ingest.timeline import PICTURE_CLOCK
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 from transponder_relay.webrtc.rtcp import ReportBlock, SenderReport
 from transponder_relay.webrtc.rtp import RtpPacket, original_of, unwrap16, unwrap32
+from transponder_relay.webrtc.sdp import AudioChoice
 
 REORDER_WAIT = 0.04
 """Seconds that sound waits for a missing packet: it is not asked for again."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from transponder_relay.playback.offer import PlayedAudio, PlayedVideo, PlayOffer
+from transponder_relay.playback.offer import PlayedVideo, PlayOffer
 from transponder_relay.playback.outgoing import OutgoingStream
 from transponder_relay.webrtc.answer import AnsweredMedia, LocalTransport, write_answer
+from transponder_relay.webrtc.sdp import AudioChoice
 
 
 def write_play_answer(
@@ -41,7 +42,7 @@ def _video(choice: PlayedVideo, stream: OutgoingStream, cname: str) -> AnsweredM
     return AnsweredMedia("sendonly", [payload_type] if rtx is None else [payload_type, rtx], lines)
 
 
-def _audio(choice: PlayedAudio, stream: OutgoingStream, cname: str) -> AnsweredMedia:
+def _audio(choice: AudioChoice, stream: OutgoingStream, cname: str) -> AnsweredMedia:
     payload_type = choice.payload_type
     channels = "/2" if choice.codec == "opus" else ""
     lines = [f"a=rtpmap:{payload_type} {choice.codec}/{choice.clock}{channels}"]

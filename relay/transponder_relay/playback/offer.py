@@ -10,6 +10,7 @@ from transponder_crd.offer import InvalidOffer
 from transponder_relay.webrtc.sdp import (
     AUDIO_CLOCKS,
     RECEIVING,
+    AudioChoice,
     MediaSection,
     OfferedTransport,
     bundle_of,
@@ -59,20 +60,10 @@ class PlayedVideo:
 
 
 @dataclass(frozen=True, slots=True)
-class PlayedAudio:
-    section: int
-    payload_type: int
-    codec: str
-    clock: int
-    """RTP clock, Hz."""
-    stereo: bool
-
-
-@dataclass(frozen=True, slots=True)
 class PlayOffer:
     sections: tuple[MediaSection, ...]
     video: PlayedVideo | None
-    audio: PlayedAudio | None
+    audio: AudioChoice | None
     transport: OfferedTransport
 
 
@@ -151,10 +142,10 @@ def _profile(profile_level_id: bytes) -> str:
     return f"{idc}"
 
 
-def _choose_audio(sections: Sequence[MediaSection], codec: str) -> PlayedAudio | None:
+def _choose_audio(sections: Sequence[MediaSection], codec: str) -> AudioChoice | None:
     for section in sections:
         payload_type = find_audio(section, codec) if codec in AUDIO_CLOCKS else None
         if payload_type is not None and section.direction in RECEIVING and is_muxed(section, "audio"):
             stereo = section.parameters.get(payload_type, {}).get("stereo") == "1"
-            return PlayedAudio(section.index, payload_type, codec, AUDIO_CLOCKS[codec], stereo)
+            return AudioChoice(section.index, payload_type, codec, AUDIO_CLOCKS[codec], stereo)
     return None

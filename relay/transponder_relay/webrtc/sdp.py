@@ -154,6 +154,19 @@ def rtx_of(section: MediaSection, payload_type: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioChoice:
+    """The stream of sound to receive, or to send."""
+
+    section: int
+    payload_type: int
+    codec: str
+    """opus, PCMU or PCMA."""
+    clock: int
+    """RTP clock, Hz."""
+    stereo: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OfferedTransport:
     """The peer's side of ICE and DTLS."""
 

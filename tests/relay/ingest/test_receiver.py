@@ -5,11 +5,12 @@ from support.clip import Clip, clip
 from support.rtp_sender import packetise
 
 from transponder_relay.ingest.jitter import RepairTiming
-from transponder_relay.ingest.offer import AudioChoice, VideoChoice
+from transponder_relay.ingest.offer import VideoChoice
 from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 from transponder_relay.webrtc.rtp import RtpPacket
+from transponder_relay.webrtc.sdp import AudioChoice
 
 H264 = VideoChoice(
     section=0,
