@@ -1,44 +1,19 @@
 """VP9 from packets: real frames, every form of descriptor, spatial layers, loss, and bytes that mean nothing."""
 
 import random
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clip import Clip, vpx_clip
-from support.rtp_sender import packetise_frame
+from support.vpx_packets import Packet, feed, packets_of
 
 from transponder_relay.ingest.vp9 import Depacketiser, parse_descriptor
-from transponder_relay.media import CodedPicture
-
-Packet = tuple[bytes, int, bool]
-"""Payload, RTP time, marker."""
 
 
 @pytest.fixture(scope="module")
 def media() -> Clip:
     return vpx_clip("VP9")
-
-
-def packets_of(media: Clip, count: int, limit: int = 1150, first: int = 0) -> list[Packet]:
-    return [
-        (payload, number * 3000, index == len(payloads) - 1)
-        for number in range(first, first + count)
-        for picture in [media.pictures[number]]
-        for payloads in [packetise_frame("VP9", picture.nals[0], number, picture.keyframe, limit)]
-        for index, payload in enumerate(payloads)
-    ]
-
-
-def feed(depacketiser: Depacketiser, packets: Sequence[Packet | None]) -> list[CodedPicture]:
-    pictures: list[CodedPicture] = []
-    for packet in packets:
-        if packet is None:
-            depacketiser.gap()
-        else:
-            pictures.extend(depacketiser.push(*packet, 0.0))
-    return pictures
 
 
 @pytest.mark.parametrize("limit", [100, 1150, 1 << 20])

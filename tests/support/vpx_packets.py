@@ -1,0 +1,32 @@
+"""RTP payloads of a VP8 or VP9 clip, and a depacketiser fed with them."""
+
+from collections.abc import Sequence
+
+from support.clip import Clip
+from support.rtp_sender import packetise_frame
+
+from transponder_relay.ingest.pictures import FrameDepacketiser
+from transponder_relay.media import CodedPicture
+
+Packet = tuple[bytes, int, bool]
+"""Payload, RTP time, marker."""
+
+
+def packets_of(media: Clip, count: int, limit: int = 1150, first: int = 0) -> list[Packet]:
+    return [
+        (payload, number * 3000, index == len(payloads) - 1)
+        for number in range(first, first + count)
+        for picture in [media.pictures[number]]
+        for payloads in [packetise_frame(media.codec, picture.nals[0], number, picture.keyframe, limit)]
+        for index, payload in enumerate(payloads)
+    ]
+
+
+def feed(depacketiser: FrameDepacketiser, packets: Sequence[Packet | None]) -> list[CodedPicture]:
+    pictures: list[CodedPicture] = []
+    for packet in packets:
+        if packet is None:
+            depacketiser.gap()
+        else:
+            pictures.extend(depacketiser.push(*packet, 0.0))
+    return pictures
