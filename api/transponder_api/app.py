@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from transponder_api import push, stream, whep, whip
 from transponder_api.errors import install_handlers
+from transponder_api.figures import Figures
 from transponder_api.hosts import HostCheck, host_exists
 from transponder_api.middleware import OPEN_PATHS, BearerToken, BodyLimit, UnexpectedErrors
 from transponder_api.openapi import describe_app
@@ -57,6 +58,7 @@ def create_app(
         **options,
     )
     app.state.transponders = Transponders(store, settings, host_check)
+    app.state.figures = Figures(relays, client)
     app.state.streams = Streams(store, relays, client, settings)
     app.state.published = Published(app.state.streams)
     app.state.players = Players(relays, client, settings)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Request, Response
 
 from transponder_api import shapes
+from transponder_api.figures import Figures
 from transponder_api.rest import EMPTY, WcsResponse, errors, wants_json
 from transponder_api.transponders import Transponders
 from transponder_api.views import transponder_view
@@ -15,7 +16,13 @@ async def _transponders(request: Request) -> Transponders:
     return service
 
 
+async def _figures(request: Request) -> Figures:
+    figures: Figures = request.app.state.figures
+    return figures
+
+
 Service = Annotated[Transponders, Depends(_transponders)]
+Told = Annotated[Figures, Depends(_figures)]
 
 router = APIRouter(
     prefix="/rest-api/push",
@@ -75,28 +82,30 @@ async def startup(
     return transponder_view(await service.start(body), service.settings.defaults)
 
 
-async def _found(service: Transponders, wish: shapes.Find) -> list[shapes.Transponder]:
+async def _found(service: Transponders, figures: Figures, wish: shapes.Find) -> list[shapes.Transponder]:
     url = wish.rtmp_url.get_secret_value() if wish.rtmp_url is not None else None
-    return [transponder_view(item, service.settings.defaults) for item in await service.find(wish.stream_name, url)]
+    found = await service.find(wish.stream_name, url)
+    told = await figures.of(found)
+    return [transponder_view(item, service.settings.defaults, told.get(item.uid)) for item in found]
 
 
 @router.post("/find", operation_id="find", responses=errors(_404=_NONE))
-async def find(service: Service, body: shapes.Find | None = None) -> list[shapes.Transponder]:
+async def find(service: Service, figures: Told, body: shapes.Find | None = None) -> list[shapes.Transponder]:
     """The transponders of a stream, of a URL, of both, or all."""
-    return await _found(service, body or shapes.Find())
+    return await _found(service, figures, body or shapes.Find())
 
 
 @router.get("/find", operation_id="findWithoutFilter", responses=errors(_404=_NONE))
 @router.get("/find_all", operation_id="findAllByGet", responses=errors(_404=_NONE))
-async def find_all_by_get(service: Service) -> list[shapes.Transponder]:
+async def find_all_by_get(service: Service, figures: Told) -> list[shapes.Transponder]:
     """All transponders. Flashphoner's own client sends a call without data by GET."""
-    return await _found(service, shapes.Find())
+    return await _found(service, figures, shapes.Find())
 
 
 @router.post("/find_all", operation_id="findAll", responses=errors(_404=_NONE))
-async def find_all(service: Service, _: shapes.Empty | None = None) -> list[shapes.Transponder]:
+async def find_all(service: Service, figures: Told, _: shapes.Empty | None = None) -> list[shapes.Transponder]:
     """All transponders."""
-    return await _found(service, shapes.Find())
+    return await _found(service, figures, shapes.Find())
 
 
 @router.post("/terminate", operation_id="terminate", response_class=Response, responses=EMPTY | errors(_404=_UNKNOWN))

@@ -1,4 +1,4 @@
-"""The API's words to a relay: offers to answer, players to follow and to end, events for those who play."""
+"""The API's words to a relay: offers to answer, players to follow and to end, stream events, figures."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -8,7 +8,16 @@ from typing import Self, TypeVar
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from transponder_crd.control import HEARTBEAT_SECONDS, Answer, Offer, PlayerEvent, PlayOffer, Refusal, StreamEvent
+from transponder_crd.control import (
+    HEARTBEAT_SECONDS,
+    Answer,
+    Offer,
+    PlayerEvent,
+    PlayOffer,
+    Refusal,
+    RelayReport,
+    StreamEvent,
+)
 from transponder_crd.relay_host import RelayAddress
 
 M = TypeVar("M", bound=BaseModel)
@@ -67,6 +76,10 @@ class RelayClient:
         if status == 400:
             raise OfferRefused(_parse(Refusal, body))
         return _parse(Answer, _expect(200, status, body))
+
+    async def report(self, address: RelayAddress, timeout: float) -> RelayReport:
+        """How the relay is now."""
+        return _parse(RelayReport, _expect(200, *await self._call("GET", address, "/report", None, timeout)))
 
     async def play(self, address: RelayAddress, offer: PlayOffer, timeout: float) -> Answer:
         """Raises OfferRefused, NothingToPlay, RelayBusy."""

@@ -113,3 +113,7 @@ class Transponder(BaseModel):
     """How often the connection to the destination was made anew or failed."""
     published_name: str = Field(examples=["stream1"])
     """Name under which the stream is published."""
+    bitrate: int | None = Field(examples=[2_600_000])
+    """bit/s being sent, over the last seconds; null unless it is known."""
+    fps: float | None = Field(examples=[30.0])
+    """Pictures a second being sent, as `bitrate`."""

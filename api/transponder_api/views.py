@@ -1,13 +1,17 @@
 """Pure: a transponder object as REST shows it and finds it."""
 
 from transponder_api import shapes
+from transponder_crd.control import OutputStatistics
 from transponder_crd.defaults import Defaults
 from transponder_crd.destination import Destination, InvalidRtmpUrl
 from transponder_crd.names import ANNOTATION_DESTINATION, transponder_object_name
 from transponder_crd.resource import RtmpTransponder, TransponderPhase, TransponderSpec
 
 
-def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes.Transponder:
+def transponder_view(
+    transponder: RtmpTransponder, defaults: Defaults, figures: OutputStatistics | None = None
+) -> shapes.Transponder:
+    """`figures`: what its relay tells of it, if that is known."""
     status, spec = transponder.status, transponder.spec
     in_effect = status.observed_generation >= transponder.metadata.generation
     return shapes.Transponder(
@@ -24,6 +28,8 @@ def transponder_view(transponder: RtmpTransponder, defaults: Defaults) -> shapes
         last_error=status.last_error,
         reconnects=status.reconnects,
         published_name=spec.stream_name,
+        bitrate=round(figures.bitrate) if figures else None,
+        fps=round(figures.frame_rate, 1) if figures else None,
     )
 
 

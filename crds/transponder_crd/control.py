@@ -1,8 +1,9 @@
 """The messages on a relay's control port: the whole desired state in, reports out.
 
 `PUT /desired` takes a DesiredRelay and answers 204; `GET /observed` streams RelayReport as one JSON object a line (one
-at once, one on each transition, one at least every `HEARTBEAT_SECONDS`); `POST /offer` takes an Offer and answers an
-Answer or a Refusal. Every request carries `Authorization: Bearer <token of this relay>`.
+at once, one on each transition, one at least every `HEARTBEAT_SECONDS`); `GET /report` answers one RelayReport; `POST
+/offer` takes an Offer and answers an Answer or a Refusal. Every request carries `Authorization: Bearer <token of this
+relay>`.
 
 Players: `POST /players` takes a PlayOffer and answers an Answer, or a Refusal with 400, with 409 while nothing is being
 published; `GET /players/{id}` streams PlayerEvent as one JSON object a line (its state at once, the last one has state
@@ -135,13 +136,21 @@ class OutputReason(StrEnum):
 
 
 class OutputStatistics(Model):
-    """Counters since the relay started."""
+    """Counters since the relay started; from `queued_bytes` on, how it is now."""
 
     bytes_sent: int = 0
     video_frames: int = 0
     audio_frames: int = 0
     dropped_frames: int = 0
     queued_bytes: int = 0
+    bitrate: float = 0.0
+    """bit/s that the connection took, over the last seconds."""
+    frame_rate: float = 0.0
+    """Pictures a second, over the last seconds."""
+    keyframe_interval: float | None = None
+    """Seconds between the last two keyframes."""
+    rtt_ms: float | None = None
+    """As TCP measures it; None without a connection."""
 
 
 class OutputReport(Model):
@@ -160,7 +169,7 @@ class OutputReport(Model):
 
 
 class IngestStatistics(Model):
-    """Counters since the relay started."""
+    """Counters since the relay started: whole numbers. The others, from `bitrate` on, tell how it is now."""
 
     bytes_received: int = 0
     packets_received: int = 0
@@ -181,9 +190,18 @@ class IngestStatistics(Model):
     """Dropped: silence had taken their place already."""
     audio_concealed_ms: int = 0
     """Sound of gaps that was made up from what came before."""
+    bitrate: float = 0.0
+    """bit/s received, over the last seconds."""
+    frame_rate: float = 0.0
+    """Pictures a second, over the last seconds."""
+    keyframe_interval: float | None = None
+    """Seconds between the last two keyframes."""
+    allowed_bitrate: float | None = None
+    """bit/s that the publisher was last told to keep below."""
     rtt_ms: float | None = None
     skew_ms: float | None = None
-    """How far sender reports moved the picture against the first guess by arrival."""
+    """Picture against sound, as sent: how far the last picture is from where the publisher's reports put it; positive
+    if it is late. None without the reports of both."""
 
     def followed_by(self, later: "IngestStatistics") -> "IngestStatistics":
         """Counters added up; what is no counter is the later one's."""

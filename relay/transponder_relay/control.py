@@ -37,6 +37,7 @@ def control_app(relay: Relay, token: str) -> web.Application:
     app[METRICS].register(RelayCollector(relay))
     app.router.add_put("/desired", put_desired)
     app.router.add_get("/observed", get_observed)
+    app.router.add_get("/report", get_report)
     app.router.add_post("/offer", post_offer)
     app.router.add_post("/players", post_player)
     app.router.add_get("/players/{id}", get_player)
@@ -82,6 +83,11 @@ async def get_observed(request: web.Request) -> web.StreamResponse:
             await response.write(relay.report().model_dump_json().encode() + b"\n")
             await relay.wait_for(change, control.HEARTBEAT_SECONDS)
     return response
+
+
+async def get_report(request: web.Request) -> web.Response:
+    report = request.app[RELAY].report()
+    return web.Response(text=report.model_dump_json(), content_type="application/json")
 
 
 async def post_offer(request: web.Request) -> web.Response:

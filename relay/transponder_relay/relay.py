@@ -13,6 +13,7 @@ from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.pictures import Pictures
 from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
+from transponder_relay.rates import Counted, Rates
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
@@ -26,6 +27,9 @@ PUBLISHER_STOPPED = "Stopped by publisher stop"
 
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
+
+INGEST = ""
+"""The publisher among the names of rates; outputs go by their ids."""
 
 TICK = 0.1
 """Seconds between two looks at whether sound, or a still picture, is due."""
@@ -44,6 +48,7 @@ class Relay:
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
         """Of the publishers before this one."""
+        self._rates = Rates()
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
         self._former_generations: dict[str, int] = {}
@@ -162,19 +167,34 @@ class Relay:
     def _ingest_statistics(self) -> control.IngestStatistics:
         sound = self._soundtrack.statistics
         present = self._publisher.statistics() if self._publisher else None
+        rate = self._rates.of(INGEST)
         return (self._former.followed_by(present) if present else self._former).model_copy(
             update={
                 "audio_packets_corrupt": sound.corrupt,
                 "audio_packets_late": sound.late,
                 "audio_concealed_ms": sound.concealed // 48,
+                **rate._asdict(),
             }
         )
 
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
-        update = {"generation": self._generation(output_id), "muted": muted, "sound_enabled": sounding}
-        return self._outputs[output_id].report().model_copy(update=update)
+        report = self._outputs[output_id].report()
+        statistics = report.statistics.model_copy(update=self._rates.of(output_id)._asdict())
+        return report.model_copy(
+            update={
+                "generation": self._generation(output_id),
+                "muted": muted,
+                "sound_enabled": sounding,
+                "statistics": statistics,
+            }
+        )
+
+    def _look_at_rates(self, now: float) -> None:
+        ingest = self._ingest_statistics()
+        counted = {output_id: output.counted for output_id, output in self._outputs.items()}
+        self._rates.look(now, {INGEST: Counted(ingest.bytes_received, ingest.video_frames), **counted})
 
     def _generation(self, output_id: str) -> int:
         """That in effect: a new one counts once its sound file has begun or failed. Without a clock none begins."""
@@ -251,6 +271,7 @@ class Relay:
             self._clock.cancel()
             self._clock = None
             self._pictures.drop_stills()
+            self._rates.clear()
 
     @property
     def _is_published(self) -> bool:
@@ -272,6 +293,8 @@ class Relay:
 
     def _on_tick(self, now: float) -> None:
         self._pictures.show_still(now)
+        if self._rates.due(now):
+            self._look_at_rates(now)
         silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
         self._batch.clock(now, silence_to)
         self._soundtrack.advance(silence_to)

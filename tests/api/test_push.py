@@ -47,6 +47,8 @@ async def test_startup_answers_the_transponder_object(api: Api) -> None:
         "lastError": None,
         "reconnects": 0,
         "publishedName": "name",
+        "bitrate": None,
+        "fps": None,
     }
 
 

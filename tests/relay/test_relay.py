@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -295,6 +296,43 @@ async def test_statistics_of_the_sound_are_told(stage: Stage) -> None:
         ingest = stage.relay.report().ingest
         assert (ingest.audio_packets_corrupt, ingest.audio_packets_late) == (1, 1)
         told = {sample.name: sample.value for m in RelayCollector(stage.relay).collect() for sample in m.samples}
-        assert told["transponder_ingest_audio_packets_corrupt_total"] == 1
-        assert told["transponder_ingest_audio_packets_late_total"] == 1
-        assert "transponder_ingest_audio_concealed_ms_total" in told
+        assert told["transponder_ingest_corrupt_audio_packets_total"] == 1
+        assert told["transponder_ingest_late_audio_packets_total"] == 1
+        assert "transponder_ingest_concealed_audio_seconds_total" in told
+
+
+async def test_what_flows_is_told(stage: Stage) -> None:
+    uid = "0123456789abcdef"
+    async with rtmp_server() as server:
+        stage.outputs.append(DesiredOutput(id=uid, generation=1, target=server.target()))
+        async with stage.publishing(clip()):
+            await until(lambda: stage.relay.report().outputs[0].statistics.keyframe_interval is not None, 15)
+            report = stage.relay.report()
+            ingest, sent = report.ingest, report.outputs[0].statistics
+            assert ingest.frame_rate == pytest.approx(30, abs=3)
+            assert sent.frame_rate == pytest.approx(30, abs=4)
+            assert ingest.bitrate == pytest.approx(
+                ingest.frame_rate / ingest.video_frames * ingest.bytes_received * 8, rel=0.5
+            )
+            assert sent.bitrate == pytest.approx(ingest.bitrate, rel=0.5)
+            assert ingest.keyframe_interval == sent.keyframe_interval == pytest.approx(2, abs=0.01)
+            assert ingest.allowed_bitrate == 4_000_000
+            assert sent.rtt_ms is not None
+            assert 0 < sent.rtt_ms < 50
+            families = list(RelayCollector(stage.relay).collect())
+            await until(lambda: stage.relay.report().ingest.skew_ms is not None, 10)
+        await until(lambda: stage.relay._clock is None, 15)
+        assert stage.relay.report().ingest.bitrate == 0
+    for family in families:
+        assert re.fullmatch(r"transponder_[a-z_]+", family.name)
+        assert not re.search(r"_(ms|bits?|kb|total_.*)$", family.name)
+        assert family.documentation
+        for sample in family.samples:
+            assert set(sample.labels) == ({"output"} if "_output_" in family.name else set())
+            assert sample.labels.get("output", "01234567") == "01234567"
+            assert sample.name == family.name + ("_total" if family.type == "counter" else "")
+    values = {sample.name: sample.value for family in families for sample in family.samples}
+    assert values["transponder_output_sent_bytes_total"] > 100_000
+    assert values["transponder_output_keyframe_interval_seconds"] == pytest.approx(2, abs=0.01)
+    assert values["transponder_ingest_allowed_bytes_per_second"] == 500_000
+    assert 0 < values["transponder_output_round_trip_seconds"] < 0.05

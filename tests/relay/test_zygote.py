@@ -86,7 +86,7 @@ def test_a_started_relay_serves_its_control_port_and_ends_on_sigterm(host: Host)
     pid, url, log = host.start("r1")
     assert get(url + "/healthz", token="") == (200, b"ok\n")
     assert get(url + "/observed", token="wrong")[0] == 401
-    assert b"transponder_ingest_packets_received_total 0.0" in get(url + "/metrics")[1]
+    assert b"transponder_ingest_received_packets_total 0.0" in get(url + "/metrics")[1]
     os.kill(pid, signal.SIGTERM)
     assert host.next() == {"exited": "r1", "pid": pid, "status": 0}
     os.close(log)

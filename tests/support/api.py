@@ -19,7 +19,7 @@ from transponder_api.app import create_app
 from transponder_api.hosts import HostCheck
 from transponder_api.server import Door, bind, serving_all
 from transponder_api.settings import ApiSettings
-from transponder_crd.control import Offer, PlayerEvent, PlayerState, PlayOffer, StreamEvent
+from transponder_crd.control import Offer, PlayerEvent, PlayerState, PlayOffer, RelayReport, StreamEvent
 from transponder_crd.relay_host import RelayAddress
 from transponder_crd.resource import (
     Resource,
@@ -53,6 +53,8 @@ class Relay:
     def reset(self) -> None:
         self.offers: list[Offer] = []
         self.reply: tuple[int, str] = (200, json.dumps({"sdp": ANSWER}))
+        self.report: RelayReport | None = None
+        """What `GET /report` answers; 503 without one."""
         self.silent = False
         self.offered = asyncio.Event()
         self.player_events: asyncio.Queue[PlayerEvent] = asyncio.Queue()
@@ -63,6 +65,7 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
         app = web.Application()
+        app.router.add_get("/report", self._report)
         app.router.add_post("/offer", self._offer)
         app.router.add_post("/players", self._play)
         app.router.add_get("/players/{id}", self._follow)
@@ -78,6 +81,14 @@ class Relay:
         finally:
             self._ends.set()
             await runner.cleanup()
+
+    async def _report(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        if self.silent:
+            await self._ends.wait()
+        if self.report is None:
+            return web.Response(status=503)
+        return web.Response(text=self.report.model_dump_json(), content_type="application/json")
 
     async def _offer(self, request: web.Request) -> web.Response:
         if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {TOKEN}"):

@@ -29,7 +29,7 @@ class RepairTiming:
 
     @property
     def round_trip(self) -> float | None:
-        """From a NACK to its answer; until one came, of the connectivity checks."""
+        """From a NACK to its answer; until one came, of the path."""
         return self._path if self._answered is None else self._answered
 
     @property
@@ -50,7 +50,7 @@ class RepairTiming:
             self._answered = round_trip if old is None else old + (round_trip - old) / 8
 
     def measured_path(self, round_trip: float) -> None:
-        """Of a connectivity check."""
+        """Of a connectivity check, or of a report and its echo."""
         self._path = round_trip
 
     def reordered(self, delay: float) -> None:

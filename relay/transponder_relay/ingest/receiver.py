@@ -39,6 +39,8 @@ class Counters:
     video_frames: int = 0
     video_frames_dropped: int = 0
     keyframes: int = 0
+    keyframe_interval: float | None = None
+    """Seconds between the last two, on the stream clock."""
     audio_packets: int = 0
 
 
@@ -88,13 +90,14 @@ class _Stream:
 class _Receiver:
     """What sound and picture have in common."""
 
-    __slots__ = ("_clock", "_counters", "_stream", "_timing")
+    __slots__ = ("_clock", "_counters", "_lost", "_lost_before", "_stream", "_timing")
 
     def __init__(self, clock: int, timing: RepairTiming, counters: Counters) -> None:
         self._clock = clock
         self._timing = timing
         self._counters = counters
         self._stream: _Stream | None = None
+        self._lost = self._lost_before = 0
 
     @property
     def ssrc(self) -> int | None:
@@ -103,8 +106,11 @@ class _Receiver:
 
     @property
     def lost(self) -> int:
-        """Packets that did not come by themselves."""
-        return max(0, self._stream.reception.lost) if self._stream else 0
+        """Packets that did not come by themselves, of all streams so far. What is merely late may count for a while,
+        but the number never sinks."""
+        if self._stream:
+            self._lost = max(self._lost, self._lost_before + self._stream.reception.lost)
+        return self._lost
 
     def report_block(self, now: float) -> ReportBlock | None:
         return self._stream.reception.block(self._stream.ssrc, now) if self._stream else None
@@ -128,6 +134,7 @@ class _Receiver:
             return stream
         if stream is not None and arrival - stream.last_arrival < SILENCE_OF_OLD:
             return None
+        self._lost_before = self.lost
         self._stream = _Stream(packet, self._clock, self._new_buffer())
         return self._stream
 
@@ -157,6 +164,7 @@ class VideoReceiver(_Receiver):
         "_damaged",
         "_deliver",
         "_depacketiser",
+        "_repaired_before",
         "_run",
         "_run_arrival",
         "_run_head",
@@ -177,6 +185,7 @@ class VideoReceiver(_Receiver):
         self._deliver = deliver
         self._damaged = damaged
         self._depacketiser = _depacketiser(choice)
+        self._repaired_before = 0  # of the streams before
         self._run: list[bytes] = []
         self._run_arrival = 0.0
         self._run_head = bytes((0x80, choice.payload_type))  # no padding, extension, contributing source, marker
@@ -267,11 +276,12 @@ class VideoReceiver(_Receiver):
             if marker and depacketiser.awaiting_keyframe:
                 self._damaged()
         self._counters.video_frames_dropped = depacketiser.dropped
-        self._counters.packets_repaired = stream.buffer.repaired
+        self._counters.packets_repaired = self._repaired_before + stream.buffer.repaired
 
     def _new_buffer(self) -> JitterBuffer[_Arrived]:
         if self._stream is not None:
             self._depacketiser.gap()
+            self._repaired_before += self._stream.buffer.repaired
         return JitterBuffer(self._timing, repair=self._choice.nack, rtx=self._choice.rtx_payload_type is not None)
 
 

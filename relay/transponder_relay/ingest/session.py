@@ -53,6 +53,7 @@ class PublisherSession:
         self._tick: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._last_rtp = 0.0
+        self._keyframe_time: int | None = None
         self._ended = False
 
     # ------------------------------------------------------------------------------------------ for the owner
@@ -99,6 +100,8 @@ class PublisherSession:
             keyframes=counters.keyframes,
             keyframe_requests=self._keyframes.requests,
             audio_packets=counters.audio_packets,
+            keyframe_interval=counters.keyframe_interval,
+            allowed_bitrate=self._max_bitrate if self._video else None,
             rtt_ms=None if round_trip is None else round_trip * 1000,
             skew_ms=self._timeline.skew,
         )
@@ -187,6 +190,10 @@ class PublisherSession:
                 self._on_sender_report(item, arrival)
             elif isinstance(item, rtcp.Goodbye):
                 self._on_goodbye(item)
+            elif isinstance(item, rtcp.ReceiverTimeEcho) and self._feedback:
+                round_trip = self._feedback.round_trip(item, arrival)
+                if round_trip is not None:
+                    self._timing.measured_path(round_trip)
 
     def on_round_trip(self, seconds: float) -> None:
         self._timing.measured_path(seconds)
@@ -210,12 +217,20 @@ class PublisherSession:
 
     def _on_picture(self, picture: AccessUnit | CodedPicture) -> None:
         counters, now = self._counters, time.monotonic()  # it may have come before, and waited for packets
+        time_ms = self._timeline.video(picture.rtp_time, picture.arrival)
         counters.video_frames += 1
         if picture.keyframe:
-            counters.keyframes += 1
-            self._keyframes.keyframe(now)
-        self._events.on_video(picture, self._timeline.video(picture.rtp_time, picture.arrival))
+            self._on_keyframe(now, time_ms)
+        self._events.on_video(picture, time_ms)
         self._ask_for_keyframe(now)
+
+    def _on_keyframe(self, now: float, time_ms: int) -> None:
+        counters = self._counters
+        counters.keyframes += 1
+        if self._keyframe_time is not None:
+            counters.keyframe_interval = (time_ms - self._keyframe_time) / 1000
+        self._keyframe_time = time_ms
+        self._keyframes.keyframe(now)
 
     def _on_damage(self) -> None:
         self._keyframes.want()
@@ -243,7 +258,7 @@ class PublisherSession:
         self._timing.calm()
         blocks = [b for b in (r.report_block(now) for r in (self._video, self._audio) if r) if b]
         if self._feedback:
-            self._feedback.report(blocks, self._max_bitrate, self._video.ssrc if self._video else None)
+            self._feedback.report(now, blocks, self._max_bitrate, self._video.ssrc if self._video else None)
         self._ask_for_keyframe(now)
 
     def _schedule_repair(self) -> None:

@@ -63,14 +63,13 @@ class LeastOf:
 class _Publisher:
     """What is known of one publisher's clocks."""
 
-    __slots__ = ("first_guess", "picture_offset", "picture_transit", "reports", "sound_offset", "sound_transit")
+    __slots__ = ("picture_offset", "picture_transit", "reports", "sound_offset", "sound_transit")
 
     def __init__(self) -> None:
         self.sound_offset: int | None = None  # position - RTP time, samples
         self.sound_transit = LeastOf()  # s, of a packet's end against its position
         self.picture_offset: float | None = None  # ms against the RTP time
         self.picture_transit = LeastOf()  # ms
-        self.first_guess = 0.0  # ms: picture_offset by arrival
         self.reports: dict[Kind, tuple[float, int]] = {}
 
 
@@ -85,7 +84,7 @@ class Timeline:
         self._last_picture = -1
         self._sound_end = 0
         self.skew: float | None = None
-        """How far sender reports moved the picture against the first guess by arrival, ms."""
+        """How far the last picture is from where sender reports put it, ms; positive if it is late."""
 
     def now(self, monotonic: float) -> float:
         """The stream clock in ms; before the first media 0."""
@@ -140,18 +139,17 @@ class Timeline:
             publisher.picture_transit = LeastOf()
         publisher.picture_transit.add(arrival * 1000 - base, arrival)
         by_arrival = publisher.picture_transit.value - origin * 1000
-        if old is None:
-            publisher.first_guess = by_arrival
-        elif publisher.sound_offset is None:  # the picture is its own master
+        if old is not None and publisher.sound_offset is None:  # the picture is its own master
             self._origin = _towards(origin, (publisher.picture_transit.value - old) / 1000)
             return old
         target = self._by_reports(publisher, by_arrival)
+        told = target is not None
         if target is None:
             target = by_arrival
-        else:
-            self.skew = target - publisher.first_guess
-        publisher.picture_offset = target if old is None else old + max(-SLEW, min(target - old, SLEW))
-        return publisher.picture_offset
+        offset = target if old is None else old + max(-SLEW, min(target - old, SLEW))
+        publisher.picture_offset = offset
+        self.skew = offset - target if told else None
+        return offset
 
     def stand_in(self, monotonic: float, interval: float) -> int | None:
         """The stream time, ms, of a picture that stands in for the publisher's; None while the picture before is less

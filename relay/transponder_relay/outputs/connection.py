@@ -15,8 +15,8 @@ from transponder_relay.outputs.publisher import Challenge, Phase, Publisher
 
 _BUFFER_BYTES = 64 * 1024
 """Above this the transport asks to pause, and tags wait in the backlog, where they can still be dropped."""
-_TCP_INFO_ACKED = struct.Struct("120xQ")
-"""`tcpi_bytes_acked` of `struct tcp_info` (linux/tcp.h, since 4.1)."""
+_TCP_INFO = struct.Struct("68xI48xQ")
+"""`tcpi_rtt` (µs) and `tcpi_bytes_acked` of `struct tcp_info` (linux/tcp.h, since 4.1)."""
 
 
 def _nothing() -> None:
@@ -96,11 +96,19 @@ class Connection(asyncio.Protocol):
 
     def acknowledged(self) -> int:
         """Bytes that the peer's TCP has taken, as the kernel counts them (TLS and handshake included)."""
+        return self._tcp_info()[1]
+
+    def round_trip(self) -> float | None:
+        """Seconds to the peer's TCP and back, smoothed by the kernel; None once it is closed."""
+        return self._tcp_info()[0] / 1e6 or None
+
+    def _tcp_info(self) -> tuple[int, int]:
+        """Round trip in µs, bytes acknowledged; zeros once it is closed."""
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_ACKED.size)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         except OSError:
-            return 0  # closed
-        return int(_TCP_INFO_ACKED.unpack(info)[0]) if len(info) == _TCP_INFO_ACKED.size else 0
+            return 0, 0
+        return _TCP_INFO.unpack(info) if len(info) == _TCP_INFO.size else (0, 0)
 
     def outstanding(self) -> int:
         """Bytes handed over and not yet taken by the peer's TCP."""

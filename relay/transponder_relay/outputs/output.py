@@ -23,6 +23,7 @@ from transponder_relay.outputs.liveness import Liveness
 from transponder_relay.outputs.opening import open_connection
 from transponder_relay.outputs.sender import Counters, Sender
 from transponder_relay.outputs.settings import OutputSettings
+from transponder_relay.rates import Counted
 from transponder_relay.sound.coding import Coding, missing_library
 
 __all__ = ["Output", "OutputEvents", "OutputSettings"]
@@ -269,9 +270,14 @@ class Output:
 
     # -------------------------------------------------------------------------------------------- report
 
+    @property
+    def counted(self) -> Counted:
+        """What was sent since the relay started."""
+        return Counted(self._counters.bytes_sent, self._counters.video_frames)
+
     def report(self) -> control.OutputReport:
-        """`muted` and `sound_enabled` are left to the caller."""
-        counters = self._counters
+        """`muted`, `sound_enabled` and the rates are left to the caller."""
+        counters, round_trip = self._counters, self._sender.round_trip if self._sender else None
         return control.OutputReport(
             id=self._desired.id,
             generation=self._desired.generation,
@@ -286,6 +292,8 @@ class Output:
                 audio_frames=counters.audio_frames,
                 dropped_frames=counters.dropped_frames,
                 queued_bytes=self._sender.queued_bytes if self._sender else self._pending.bytes,
+                keyframe_interval=counters.keyframe_interval,
+                rtt_ms=None if round_trip is None else round_trip * 1000,
             ),
         )
 

@@ -14,13 +14,22 @@ _MAX_BODY = (1 << 24) - 1
 class Counters:
     """Since the relay started; over all connections of an output."""
 
-    __slots__ = ("audio_frames", "bytes_sent", "dropped_frames", "video_frames")
+    __slots__ = ("_keyframe", "audio_frames", "bytes_sent", "dropped_frames", "keyframe_interval", "video_frames")
 
     def __init__(self) -> None:
         self.bytes_sent = 0
         self.video_frames = 0
         self.audio_frames = 0
         self.dropped_frames = 0
+        self.keyframe_interval: float | None = None
+        """Seconds between the last two keyframes sent."""
+        self._keyframe: int | None = None
+
+    def keyframe(self, time: int) -> None:
+        """One was sent; `time`: stream clock, ms."""
+        if self._keyframe is not None:
+            self.keyframe_interval = (time - self._keyframe) / 1000
+        self._keyframe = time
 
 
 class Sender:
@@ -48,6 +57,11 @@ class Sender:
     @property
     def queued_bytes(self) -> int:
         return self._backlog.bytes + self._connection.buffered()
+
+    @property
+    def round_trip(self) -> float | None:
+        """Of the connection, seconds."""
+        return self._connection.round_trip()
 
     @property
     def has_picture(self) -> bool:
@@ -105,6 +119,8 @@ class Sender:
         self._asked, self._skipping = True, False
         counters.video_frames += 1
         counters.bytes_sent += sum(map(len, buffers))
+        if tag.keyframe:
+            counters.keyframe(tag.time)
         self._connection.write(buffers)
 
     def _write_audio(self, tag: AudioTag) -> None:

@@ -1,4 +1,4 @@
-"""RTCP (RFC 3550, RFC 4585, RFC 5104, draft-alvestrand-rmcat-remb-03): what we read and write. Pure.
+"""RTCP (RFC 3550, 3611, 4585, 5104, draft-alvestrand-rmcat-remb-03): what we read and write. Pure.
 
 A datagram is one or more packets after each other; build one by joining the parts made here. The first part must be a
 sender or receiver report, followed by `source_description`, unless reduced-size RTCP (RFC 5506) was negotiated.
@@ -17,6 +17,7 @@ SOURCE_DESCRIPTION = 202
 GOODBYE = 203
 TRANSPORT_FEEDBACK = 205
 PAYLOAD_FEEDBACK = 206
+EXTENDED_REPORT = 207
 
 GENERIC_NACK = 1
 PICTURE_LOSS_INDICATION = 1
@@ -24,9 +25,11 @@ FULL_INTRA_REQUEST = 4
 APPLICATION_LAYER = 15
 
 _CNAME = 1
+_RECEIVER_TIME, _TIME_ECHO = 4, 5  # blocks of an extended report
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IIII").unpack_from
 _WORD = Struct("!I").unpack_from
+_TRIPLE = Struct("!III").unpack_from
 _PAIRS = Struct("!HH").iter_unpack
 
 NTP_EPOCH = 2208988800
@@ -79,7 +82,18 @@ class KeyframeRequest(NamedTuple):
     """Of the media."""
 
 
-RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest
+class ReceiverTimeEcho(NamedTuple):
+    """A receiver's reference time come back (DLRR, RFC 3611 section 4.5)."""
+
+    ssrc: int
+    """Of the receiver."""
+    time: int
+    """The middle 32 bits of the NTP time that it told; 0 if it told none."""
+    delay: int
+    """1/65536 s from that report's arrival to this one's sending."""
+
+
+RtcpItem = SenderReport | Goodbye | SourceName | PacketRequest | KeyframeRequest | ReceiverTimeEcho
 
 
 def parse_rtcp(data: bytes) -> list[RtcpItem]:
@@ -99,6 +113,8 @@ def parse_rtcp(data: bytes) -> list[RtcpItem]:
             items.extend(_source_names(body, count))
         elif kind in (TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK):
             items.extend(_feedback(kind, count, body))
+        elif kind == EXTENDED_REPORT:
+            items.extend(_time_echoes(body))
     return items
 
 
@@ -142,6 +158,18 @@ def _feedback(kind: int, form: int, body: bytes) -> Iterator[PacketRequest | Key
         yield KeyframeRequest((ssrc,))
     elif (kind, form) == (PAYLOAD_FEEDBACK, FULL_INTRA_REQUEST):
         yield KeyframeRequest(tuple(_WORD(body, at)[0] for at in range(8, len(body) - 7, 8)))
+
+
+def _time_echoes(body: bytes) -> Iterator[ReceiverTimeEcho]:
+    position = 4
+    while position + 4 <= len(body):
+        block, _, words = _HEADER.unpack_from(body, position)
+        position += 4
+        if position + 4 * words > len(body):
+            raise InvalidPacket("RTCP: block of an extended report is cut off")
+        if block == _TIME_ECHO:
+            yield from (ReceiverTimeEcho(*_TRIPLE(body, position + 12 * i)) for i in range(words // 3))
+        position += 4 * words
 
 
 def _asked(first: int, mask: int) -> Iterator[int]:
@@ -193,6 +221,13 @@ def sender_report(ssrc: int, seconds: float, rtp_time: int, packets: int, octets
 def receiver_report(ssrc: int, blocks: Sequence[ReportBlock] = ()) -> bytes:
     """At most 31 blocks."""
     return _packet(RECEIVER_REPORT, len(blocks), pack("!I", ssrc) + b"".join(map(bytes, blocks)))
+
+
+def receiver_time(ssrc: int, seconds: float) -> bytes:
+    """An extended report with the receiver's reference time, of any clock that only grows (RFC 3611 section 4.4)."""
+    whole = int(seconds)
+    fraction = int((seconds - whole) * 4294967296)
+    return _packet(EXTENDED_REPORT, 0, pack("!IBBHII", ssrc, _RECEIVER_TIME, 0, 2, whole & 0xFFFFFFFF, fraction))
 
 
 def source_description(ssrc: int, name: bytes) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transponder_relay.ingest.timeline import Kind, Timeline
+from transponder_relay.ingest.timeline import SLEW, Kind, Timeline
 
 WALL = 3_900_000_000.0
 
@@ -95,7 +95,15 @@ def test_reports_join_what_arrival_set_apart() -> None:
         assert sender.skew() == pytest.approx(0, abs=1)
         assert steps(sender.sound) == {960}
         assert steps(sender.pictures) <= set(range(31, 37)), "smooth"
-        assert sender.timeline.skew == pytest.approx(-delay * 1000, abs=1)
+        assert sender.timeline.skew == pytest.approx(0, abs=1)
+
+
+def test_the_skew_is_what_is_still_to_be_made_good() -> None:
+    sender = Sender(Timeline(), picture_delay=0.2)
+    sender.run(2.5)
+    assert sender.timeline.skew is None, "nobody told"
+    sender.run(4, first=2.5, reports={Kind.PICTURE: (2.5, 1.0), Kind.SOUND: (2.5, 5.0)})
+    assert sender.timeline.skew == pytest.approx(200 - 1.5 * 30 * SLEW, abs=5)
 
 
 def test_one_report_alone_changes_nothing() -> None:

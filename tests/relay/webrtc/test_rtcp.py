@@ -126,6 +126,21 @@ def test_our_requests_read_back(sequences: list[int]) -> None:
     assert rtcp.parse_rtcp(rtcp.nack(1, 7, sequences)) == [rtcp.PacketRequest(7, tuple(sequences))]
 
 
+def test_the_time_of_a_receiver_and_its_echo() -> None:
+    """RFC 3611 sections 4.4 and 4.5, byte by byte."""
+    written = rtcp.receiver_time(0x01020304, 0x10203 + 0.5)
+    assert written == bytes.fromhex("80cf0004 01020304 04000002 00010203 80000000")
+    assert rtcp.parse_rtcp(written) == []
+    other_block, echoes = "07000001 deadbeef", "05000006 01020304 02038000 00010000 00000005 00000000 00000000"
+    echo = bytes.fromhex(f"80cf000a 0000000a {other_block} {echoes}")
+    assert rtcp.parse_rtcp(echo) == [
+        rtcp.ReceiverTimeEcho(0x01020304, 0x02038000, 0x10000),
+        rtcp.ReceiverTimeEcho(5, 0, 0),
+    ]
+    with pytest.raises(InvalidPacket):
+        rtcp.parse_rtcp(bytes.fromhex("80cf0003 0000000a 05000003 01020304 02038000"))
+
+
 def test_a_sender_report_and_a_goodbye_are_read_by_another_implementation() -> None:
     data = rtcp.sender_report(5, 3_900_000_000.75, 4_000_000_000, 2**32 + 1, 10) + rtcp.goodbye([5, 6])
     report, goodbye = RtcpPacket.parse(data)
