@@ -71,6 +71,9 @@ async def test_publish_send_mute_sound_terminate(
         await web.publish("show")
         await web.shows(row, "Live")
         await server.receives(key, 20_000)
+        (found,) = await product.rest.find_all()
+        assert (found["width"], found["height"]) == (1280, 720), "the camera's size from the first picture on"
+        await expect(row.locator("[data-slot=bitrate]")).to_have_text(re.compile(r"\d+ kbit/s|\d\.\d Mbit/s"))
         await check_figures(web.page.locator("#publish-figures"), "bitrate", "size", "fps", "loss", "roundTrip")
         await check_sound(web, product, row)
         assert key not in await web.page.content() + product.log()

@@ -5,6 +5,7 @@ import {Session} from './session.js';
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 8000;
 const CONNECT_LIMIT = 15_000;
+const SETTLED = 1000;  // by then a connection has its first bitrate
 
 export class Publisher {
   #api;
@@ -57,6 +58,7 @@ export class Publisher {
     }
     this.#timer = setTimeout(() => this.#session === session && this.#on('lost'), CONNECT_LIMIT);
     try {
+      await prefer(session.connection, 'maintain-resolution');
       await session.open(`whip/${encodeURIComponent(this.name)}`);
     } catch (error) {
       if (this.#session === session) await this.#failed(error);
@@ -67,6 +69,8 @@ export class Publisher {
     clearTimeout(this.#timer);
     if (state === 'connected') {
       this.#wait = FIRST_WAIT;
+      const {connection} = this;
+      setTimeout(() => prefer(connection, 'maintain-framerate'), SETTLED);
       return this.#become('publishing');
     }
     if (state === 'ended') return this.stop({error: {message: 'The server has ended this stream.'}});
@@ -94,5 +98,20 @@ export class Publisher {
   #become(state, error = null) {
     this.state = state;
     this.onState(state, error);
+  }
+}
+
+/**
+ * What gives way first when there is too little of bandwidth or time. Until the connection has a bitrate Chromium takes it
+ * for 300 kbit/s, and makes the picture smaller for several seconds: so its size is kept meanwhile.
+ */
+async function prefer(connection, what) {
+  for (const sender of connection.getSenders()) {
+    if (sender.track?.kind !== 'video') continue;
+    try {
+      await sender.setParameters({...sender.getParameters(), degradationPreference: what});
+    } catch {
+      // closed, or a browser that does not take it: it goes on as it would
+    }
   }
 }

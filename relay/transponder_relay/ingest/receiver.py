@@ -115,6 +115,11 @@ class _Receiver:
     def report_block(self, now: float) -> ReportBlock | None:
         return self._stream.reception.block(self._stream.ssrc, now) if self._stream else None
 
+    @property
+    def last_reported(self) -> tuple[int, int]:
+        """Packets expected, and those of them that did not come, between the last two report blocks."""
+        return self._stream.reception.last_reported if self._stream else (0, 0)
+
     def sender_report(self, report: SenderReport, arrival: float) -> int | None:
         """The report's RTP time unwrapped, None if it is of another stream."""
         if self._stream is None or report.ssrc != self._stream.ssrc:

@@ -16,6 +16,7 @@ class Reception:
         "_report_arrival",
         "_transit",
         "highest",
+        "last_reported",
         "received",
     )
 
@@ -30,6 +31,8 @@ class Reception:
         self._jitter = 0.0
         self.highest = first_sequence
         """Unwrapped."""
+        self.last_reported = (0, 0)
+        """Packets expected, and those of them that did not come, between the last two blocks."""
         self.received = 0
         """Packets, without retransmissions."""
 
@@ -55,6 +58,7 @@ class Reception:
         new = expected - self._expected_before
         lost = new - (self.received - self._received_before)
         self._expected_before, self._received_before = expected, self.received
+        self.last_reported = new, lost
         report = self._report
         return ReportBlock(
             ssrc=ssrc,

@@ -7,6 +7,7 @@ import time
 
 from transponder_crd.control import IngestStatistics
 from transponder_relay.ingest.answer import write_answer
+from transponder_relay.ingest.bitrate import BitratePolicy
 from transponder_relay.ingest.events import PublisherEvents as PublisherEvents
 from transponder_relay.ingest.feedback import Feedback
 from transponder_relay.ingest.jitter import RepairTiming
@@ -43,7 +44,8 @@ class PublisherSession:
         self._keyframes = KeyframePolicy(settings.keyframe_interval)
         self._passed_on = True
         """The picture reaches the outputs as it is; else it is transcoded, and only loss needs a keyframe of it."""
-        self._max_bitrate = settings.max_bitrate
+        self._bitrate = BitratePolicy(settings.max_bitrate)
+        self._octets_reported = 0
         self._feedback: Feedback | None = None
         self._transport: MediaTransport | None = None
         self._video: VideoReceiver | None = None
@@ -86,7 +88,7 @@ class PublisherSession:
 
     def set_max_bitrate(self, bits_per_second: int) -> None:
         """Takes effect with the next report, within a second."""
-        self._max_bitrate = bits_per_second
+        self._bitrate.ceiling = bits_per_second
 
     def statistics(self) -> IngestStatistics:
         counters, round_trip = self._counters, self._timing.round_trip
@@ -101,7 +103,7 @@ class PublisherSession:
             keyframe_requests=self._keyframes.requests,
             audio_packets=counters.audio_packets,
             keyframe_interval=counters.keyframe_interval,
-            allowed_bitrate=self._max_bitrate if self._video else None,
+            allowed_bitrate=self._bitrate.limit if self._video else None,
             rtt_ms=None if round_trip is None else round_trip * 1000,
             skew_ms=self._timeline.skew,
         )
@@ -257,9 +259,16 @@ class PublisherSession:
         self._tick = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._on_tick)
         self._timing.calm()
         blocks = [b for b in (r.report_block(now) for r in (self._video, self._audio) if r) if b]
+        if self._video:
+            self._limit_bitrate(self._video)
         if self._feedback:
-            self._feedback.report(now, blocks, self._max_bitrate, self._video.ssrc if self._video else None)
+            self._feedback.report(now, blocks, self._bitrate.limit, self._video.ssrc if self._video else None)
         self._ask_for_keyframe(now)
+
+    def _limit_bitrate(self, video: VideoReceiver) -> None:
+        octets = self._counters.bytes_received
+        self._bitrate.report(*video.last_reported, octets - self._octets_reported)
+        self._octets_reported = octets
 
     def _schedule_repair(self) -> None:
         """Wake up when the next missing packet is to be asked for or given up."""

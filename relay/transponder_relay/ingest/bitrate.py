@@ -1,0 +1,61 @@
+"""What the publisher is told that it may send (REMB), by the loss that is seen. Pure.
+
+Browsers are told no delays (no transport-wide feedback), so loss alone says that a path is too narrow. A little of it
+is usual, and retransmissions repair it: only what lasts counts. Browsers raise their rate by 8 % a second at most,
+whatever they are allowed, so the limit may rise faster than that.
+
+    share lost of the last seconds    0 ......... 2 % ......... 8 % ..........
+    limit                             rises       stays         falls
+"""
+
+from collections import deque
+
+REPORTS = 3
+"""Seconds that are looked at together, and that must pass after the limit was lowered."""
+TOLERATED = 0.08
+"""Share of packets lost above which the limit falls."""
+CLEAN = 0.02
+"""Share below which it rises."""
+FALL_LEAST, FALL_MOST = 0.85, 0.5
+"""What is left of the rate received, at a step down."""
+RISE = 1.15
+"""By how much the limit rises each second."""
+FLOOR = 300_000
+"""bit/s: a small picture can still be sent."""
+
+
+class BitratePolicy:
+    """Call `report` each second, and tell the publisher `limit`."""
+
+    __slots__ = ("_limit", "_reports", "ceiling")
+
+    def __init__(self, ceiling: int) -> None:
+        """`ceiling`: the most, bit/s; it may be below `FLOOR`, and be changed at any time."""
+        self.ceiling = ceiling
+        self._limit: float | None = None
+        """None: the ceiling."""
+        self._reports: deque[tuple[int, int]] = deque(maxlen=REPORTS)
+
+    @property
+    def limit(self) -> int:
+        """bit/s."""
+        return self.ceiling if self._limit is None else min(round(self._limit), self.ceiling)
+
+    def report(self, expected: int, lost: int, octets: int) -> None:
+        """The last second's packets by their numbers, those that did not come by themselves, and bytes received."""
+        if expected <= 0:
+            return  # nothing was sent, and nothing can be told
+        self._reports.append((expected, max(0, lost)))
+        if len(self._reports) < REPORTS:
+            return
+        share = sum(lost for _, lost in self._reports) / sum(expected for expected, _ in self._reports)
+        if share > TOLERATED:
+            self._fall(share, octets * 8)
+        elif share < CLEAN and self._limit is not None:
+            self._limit = self._limit * RISE if self._limit * RISE < self.ceiling else None
+
+    def _fall(self, share: float, received: int) -> None:
+        """Below what came through, for a sender may be far below its limit."""
+        self._reports.clear()
+        left = max(FALL_MOST, min(1 - share, FALL_LEAST))
+        self._limit = max(left * min(self.limit, received), min(FLOOR, self.ceiling))
