@@ -1,7 +1,6 @@
 """A publisher goes and comes back within `holdSeconds`: one RTMP session, one clock, the last picture between."""
 
 import asyncio
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from support.clip import Clip
 from support.comparison import missing_at_end, missing_at_start
-from support.flv import SAMPLE_RATE, Flv, Picture, brightness, decode_errors, decode_sound
+from support.flv import SAMPLE_RATE, Flv, Picture, brightness, decode_errors, decode_sound, missing_references
 from support.nginx_rtmp import NginxRtmp
 from support.product import Product, running_product
 from support.whip_sender import WhipRefused, WhipSender
@@ -83,14 +82,6 @@ def check(path: Path, first: WhipSender, second: WhipSender) -> None:
     assert missing_at_start(second.sent, late) == missing_at_end(second.sent, late) == 0
     check_stills(flv, stills, away, back)
     check_silence(flv, away, back)
-
-
-def missing_references(path: Path) -> list[str]:
-    """What a decoder notes of jumps in frame_num: FFmpeg conceals them, and tells only who asks for debugging."""
-    command = ["ffmpeg", "-v", "debug", "-threads", "1", "-i", str(path), "-f", "null", "-"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr
-    assert "nal_unit_type: 5(IDR)" in told, "this FFmpeg tells what it decodes"
-    return [line for line in told.splitlines() if "Frame num gap" in line or "reference picture missing" in line]
 
 
 def between(flv: Flv, stills: list[Picture]) -> tuple[int, int]:

@@ -294,6 +294,14 @@ def ffprobe(path: Path) -> dict[str, Any]:
     return found
 
 
+def missing_references(path: Path) -> list[str]:
+    """What a decoder notes of jumps in frame_num: FFmpeg conceals them, and tells only who asks for debugging."""
+    command = ["ffmpeg", "-v", "debug", "-threads", "1", "-i", str(path), "-f", "null", "-"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr
+    assert "nal_unit_type: 5(IDR)" in told, "this FFmpeg tells what it decodes"
+    return [line for line in told.splitlines() if "Frame num gap" in line or "reference picture missing" in line]
+
+
 def decode_errors(path: Path) -> str:
     """What FFmpeg complains of when it decodes the whole file; empty when all is well."""
     # times as they are: a browser's picture rate varies, and none may fall together when rounded to a guessed rate
