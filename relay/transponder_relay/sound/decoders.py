@@ -5,8 +5,11 @@ from typing import Final, Literal, Protocol
 import av
 from av import Packet
 
-from transponder_relay.ingest.audio import OPUS_LONGEST, opus_frame, opus_samples
+from transponder_relay.ingest.audio import opus_frame, opus_samples
 from transponder_relay.sound.pcm import RATE, Resampler, faded, packed
+
+G711_LONGEST: Final = 1600
+"""Bytes of a packet: 200 ms, as receivers should take (RFC 3551 section 4.2)."""
 
 CONCEALED_LONGEST: Final = 4800
 """Samples of a gap that are made up from the past (100 ms); longer is heard as a drone."""
@@ -95,8 +98,7 @@ class G711Decoder:
         return self._resampler.held
 
     def duration(self, payload: bytes) -> int | None:
-        samples = len(payload) * 6
-        return samples if 0 < samples <= OPUS_LONGEST else None
+        return len(payload) * 6 if 0 < len(payload) <= G711_LONGEST else None
 
     def decode(self, payload: bytes) -> bytes:
         return b"".join(self._resampler.convert(frame) for frame in self._context.decode(Packet(payload)))

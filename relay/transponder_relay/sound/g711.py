@@ -13,11 +13,10 @@ from av import AudioFrame, Packet
 
 from transponder_crd.resource import AudioCodec
 from transponder_relay.media import AudioConfig
+from transponder_relay.sound.decoders import G711_LONGEST
 from transponder_relay.sound.pcm import Downsampler, Frames, milliseconds, packed
 
 RATE: Final = 8000
-LONGEST_PACKET: Final = 960
-"""Bytes: 120 ms."""
 KEPT: Final = 6 * RATE
 """More than is ever filled with silence at once (`live.FILL_LIMIT`)."""
 _TOLERANCE: Final = 8
@@ -118,7 +117,7 @@ class G711Line:
 
     def write(self, payload: bytes, position: int) -> None:
         """A packet whose first sample is at `position` (48 kHz). What overlaps is dropped, a gap is silent."""
-        if not 0 < len(payload) <= LONGEST_PACKET:
+        if not 0 < len(payload) <= G711_LONGEST:
             return
         at = round(position / 6)
         end = self._start + len(self._bytes)
@@ -130,7 +129,7 @@ class G711Line:
         elif end - at > _TOLERANCE:
             payload = payload[end - at :]
         self._bytes += payload
-        surplus = len(self._bytes) - KEPT - LONGEST_PACKET
+        surplus = len(self._bytes) - KEPT - G711_LONGEST
         if surplus > 0:
             self._drop(surplus)
 
