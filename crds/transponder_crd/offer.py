@@ -8,7 +8,7 @@ MAX_MEDIA = 8
 MAX_CODECS = 64
 MAX_CANDIDATES = 100
 
-USABLE_VIDEO = frozenset({"H264", "VP8", "VP9"})
+USABLE_VIDEO = frozenset({"H264", "VP8", "VP9", "AV1", "H265"})
 USABLE_AUDIO = frozenset({"opus", "PCMU", "PCMA"})
 PLAYABLE_VIDEO = frozenset({"H264"})
 """A stream is played as it is sent on: its pictures are H.264."""

@@ -1,16 +1,29 @@
 """The way of pictures to the outputs: H.264 to all, or a codec as it came to those that take it; and stills."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, VideoConfig, VideoTag
+from transponder_relay.outputs.av1 import Av1Tagger
 from transponder_relay.outputs.flv import VideoTagger
+from transponder_relay.outputs.hevc import HevcTagger
 from transponder_relay.outputs.output import Output
 from transponder_relay.outputs.vp9 import Vp9Tagger
 from transponder_relay.still import StillPicture
 
 STILL_INTERVAL_MS = 1000
 """Between two stills while there is no publisher: players take a stream without pictures for broken."""
+
+
+class Tagger(Protocol):
+    """Of one codec."""
+
+    def tag(self, picture: CodedPicture, time: int) -> VideoTag | None: ...
+
+
+TAGGERS: dict[str, Callable[[], Tagger]] = {"VP9": Vp9Tagger, "AV1": Av1Tagger, "H265": HevcTagger}
+"""Codecs that enhanced RTMP can name."""
 
 
 class _Way:
@@ -45,8 +58,10 @@ class Pictures:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._h264, self._vp9 = _Way(), _Way()
-        self._h264_tagger, self._vp9_tagger = VideoTagger(), Vp9Tagger()
+        self._h264, self._passed = _Way(), _Way()
+        self._h264_tagger = VideoTagger()
+        self._passed_tagger: Tagger | None = None
+        """Of the codec in which the publisher's pictures are passed on."""
         self._outputs: tuple[tuple[Output, bool], ...] = ()
         self._codec: str | None = None
 
@@ -56,9 +71,14 @@ class Pictures:
         return bool(self._h264.outputs)
 
     @property
-    def wants_vp9(self) -> bool:
-        """VP9 is to be passed on."""
-        return bool(self._vp9.outputs)
+    def wants_passed(self) -> bool:
+        """They are to be passed on as well, or instead."""
+        return bool(self._passed.outputs)
+
+    @property
+    def all_enhanced(self) -> bool:
+        """There are outputs, and all of them take enhanced RTMP."""
+        return bool(self._outputs) and all(enhanced for _, enhanced in self._outputs)
 
     def set_outputs(self, outputs: Iterable[tuple[Output, bool]]) -> None:
         """Each with whether it takes enhanced RTMP."""
@@ -69,25 +89,27 @@ class Pictures:
         """What the present publisher sends; kept until the next one comes."""
         if codec != self._codec:
             self._codec = codec
+            make = TAGGERS.get(codec or "")
+            self._passed_tagger = make() if make else None
             self.drop_stills()
             self._arrange()
 
     def _arrange(self) -> None:
-        passes = self._codec == "VP9"
+        passes = self._passed_tagger is not None
         self._h264.outputs = tuple(output for output, enhanced in self._outputs if not (passes and enhanced))
-        self._vp9.outputs = tuple(output for output, enhanced in self._outputs if passes and enhanced)
+        self._passed.outputs = tuple(output for output, enhanced in self._outputs if passes and enhanced)
 
     # ------------------------------------------------------------------------------------------ pictures
 
     def send_h264(self, unit: AccessUnit, time_ms: int) -> None:
         self._h264.send(self._h264_tagger.tag(unit, time_ms), unit.parameter_sets)
 
-    def send_vp9(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
+    def send_as_it_came(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
         """What was sent, if it was."""
-        tag = self._vp9_tagger.tag(picture, time_ms)
+        tag = self._passed_tagger.tag(picture, time_ms) if self._passed_tagger else None
         if tag is None:
             return None
-        self._vp9.send(tag)
+        self._passed.send(tag)
         return tag.config
 
     # ------------------------------------------------------------------------------------------ stills
@@ -95,15 +117,15 @@ class Pictures:
     def hold(self) -> None:
         """The publisher is gone: from now on `show_still` shows its last keyframe to the sessions that are held."""
         self._h264.hold()
-        self._vp9.hold()
+        self._passed.hold()
 
     def drop_stills(self) -> None:
-        self._h264.still = self._vp9.still = None
+        self._h264.still = self._passed.still = None
 
     def show_still(self, now: float) -> None:
         """Call it now and then; `now`: of `time.monotonic()`."""
-        if self._h264.still or self._vp9.still:
+        if self._h264.still or self._passed.still:
             at = self._timeline.stand_in(now, STILL_INTERVAL_MS)
             if at is not None:
                 self._h264.show(at)
-                self._vp9.show(at)
+                self._passed.show(at)

@@ -55,11 +55,12 @@ class Publisher:
         self._started_at: datetime | None = None
         self._patience = asyncio.get_running_loop().call_later(settings.offer_timeout, self.on_ended, NO_OFFER)
 
-    async def answer(self, sdp: str) -> str:
-        """Take the offer. Raises InvalidOffer, OSError when no media port is free; it may then be offered again."""
+    async def answer(self, sdp: str, passed: bool = False) -> str:
+        """Take the offer; `passed`: all outputs take enhanced RTMP. Raises InvalidOffer, OSError when no media port is
+        free; it may then be offered again."""
         if self.state != PublisherState.WAITING or self._session is not None:
             raise InvalidOffer("sdp", "this publisher has made its offer already")
-        session = PublisherSession(self._ingest_settings(), self._timeline, self)
+        session = PublisherSession(self._ingest_settings(passed), self._timeline, self)
         self._session = session
         try:
             answer = await session.answer(sdp)
@@ -73,12 +74,13 @@ class Publisher:
             self._owner.on_publisher_changed()
         return answer
 
-    def _ingest_settings(self) -> IngestSettings:
+    def _ingest_settings(self, passed: bool) -> IngestSettings:
         return IngestSettings(
             addresses=tuple(self._settings.media_addresses),
             port_range=self._settings.media_port_range,
             keyframe_interval=self._keyframe_interval,
             max_bitrate=self._settings.max_bitrate,
+            passed=passed,
         )
 
     def set_keyframe_interval(self, seconds: float) -> None:

@@ -131,7 +131,7 @@ class Relay:
     def _serve(self) -> None:
         if self._publisher:
             wants_h264 = self._pictures.wants_h264 or bool(self.players.connected)
-            self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_vp9)
+            self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_passed)
 
     async def _close_output(self, output_id: str, output: Output) -> None:
         await output.close()
@@ -143,7 +143,7 @@ class Relay:
         """The SDP answer for the desired publisher. Raises InvalidOffer, OSError when no media port is free."""
         if self._publisher is None or self._publisher.id != offer.publisher_id:
             raise InvalidOffer("publisherId", "must be the publisher that this relay waits for")
-        return await self._publisher.answer(offer.sdp)
+        return await self._publisher.answer(offer.sdp, self._pictures.all_enhanced)
 
     async def play(self, offer: control.PlayOffer) -> str:
         """The SDP answer to a player. Raises NothingPublished, InvalidOffer, TooManyPlayers; OSError when no media
@@ -246,7 +246,7 @@ class Relay:
         self._batch.picture()
 
     def on_coded_picture(self, picture: CodedPicture, time_ms: int) -> VideoConfig | None:
-        config = self._pictures.send_vp9(picture, time_ms)
+        config = self._pictures.send_as_it_came(picture, time_ms)
         self._batch.picture()
         return config
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from itertools import cycle
 
+from transponder_relay.ingest.bits import InvalidSyntax
 from transponder_relay.ingest.h264_idr import with_idr_pic_id
-from transponder_relay.ingest.h264_syntax import InvalidSyntax
 from transponder_relay.media import ParameterSets, VideoTag
 from transponder_relay.outputs.flv import AVC_HEAD_BYTES
 

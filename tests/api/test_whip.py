@@ -126,7 +126,7 @@ BAD_OFFERS: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("not UTF-8", OFFER.encode() + b"\xff", SDP, 400, "sdp"),
     ("no ICE", without("a=ice-ufrag").encode(), SDP, 400, "sdp.ice-ufrag"),
     ("no DTLS", without("a=fingerprint").encode(), SDP, 400, "sdp.fingerprint"),
-    ("no codec", OFFER.replace("H264", "AV1").encode(), SDP, 422, "sdp.media"),
+    ("no codec", OFFER.replace("H264", "VP7").encode(), SDP, 422, "sdp.media"),
     ("receives only", OFFER.replace("sendonly", "recvonly").encode(), SDP, 422, "sdp.media"),
     ("two pictures", (OFFER + SECOND).encode(), SDP, 422, "sdp.media[1]"),
     ("a part of no use", (OFFER + SECOND.replace("video", "audio")).encode(), SDP, 422, "sdp.media[1]"),

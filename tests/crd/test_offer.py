@@ -19,7 +19,7 @@ SESSION = "v=0\no=- 46117 2 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE 0 1\n"
 AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\nc=IN IP4 0.0.0.0\na=mid:0\na=sendonly\na=rtpmap:111 opus/48000/2\n"
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96 102\na=mid:1\na=sendonly\na=rtpmap:96 VP8/90000\na=rtpmap:102 H264/90000\n"
 VP8 = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\n"
-AV1 = VP8.replace("VP8", "AV1")
+VP7 = VP8.replace("VP8", "VP7")
 DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n"
 OFFER = SESSION + AUDIO + TRANSPORT + CANDIDATE + VIDEO + TRANSPORT
 
@@ -30,7 +30,7 @@ OFFER = SESSION + AUDIO + TRANSPORT + CANDIDATE + VIDEO + TRANSPORT
         pytest.param(OFFER, id="sound and picture"),
         pytest.param(OFFER.replace("\n", "\r\n"), id="CRLF, as RFC 8866 wants"),
         pytest.param(SESSION + TRANSPORT + AUDIO + VIDEO, id="transport at session level"),
-        pytest.param(SESSION + AUDIO + TRANSPORT + AV1, id="usable sound beside an unusable picture"),
+        pytest.param(SESSION + AUDIO + TRANSPORT + VP7, id="usable sound beside an unusable picture"),
         pytest.param(SESSION + VP8 + TRANSPORT, id="VP8 alone"),
         pytest.param(SESSION + VP8.replace("VP8", "VP9") + TRANSPORT, id="VP9 alone"),
         pytest.param(SESSION + VIDEO + TRANSPORT + DATA, id="picture alone, and a data channel"),
@@ -69,7 +69,9 @@ def test_good_offers(sdp: str) -> None:
         pytest.param(OFFER.replace("8D:1F", "8D:1"), "sdp.fingerprint", "pairs", id="bad fingerprint"),
         pytest.param(OFFER.replace("m=video 9", "m=video nine"), "sdp.media[1]", "<port>", id="bad m= line"),
         pytest.param(OFFER.replace("AVPF 96", "AVPF" + " 96" * 64), "sdp.media[1]", "at most 64", id="65 formats"),
-        pytest.param(SESSION + AV1 + TRANSPORT, "sdp.media", "H264, VP8, VP9, PCMA, PCMU, opus", id="AV1 alone"),
+        pytest.param(
+            SESSION + VP7 + TRANSPORT, "sdp.media", "AV1, H264, H265, VP8, VP9, PCMA, PCMU, opus", id="VP7 alone"
+        ),
         pytest.param(SESSION + DATA + TRANSPORT, "sdp.media", "codec", id="data channel alone"),
         pytest.param(OFFER.replace("sendonly", "recvonly"), "sdp.media", "must send", id="a player's offer"),
         pytest.param(OFFER.replace(" 9 ", " 0 "), "sdp.media", "must send", id="all sections refused"),
@@ -138,5 +140,5 @@ def test_a_single_stream() -> None:
         check_single_stream(sdp)
     with pytest.raises(NoUsableMedia, match=r"media\[2\] must not be a second video track"):
         check_single_stream(OFFER + VIDEO)
-    with pytest.raises(NoUsableMedia, match=r"media\[1\] must offer a codec that can be used: H264"):
-        check_single_stream(SESSION + AUDIO + TRANSPORT + AV1)
+    with pytest.raises(NoUsableMedia, match=r"media\[1\] must offer a codec that can be used: AV1, H264"):
+        check_single_stream(SESSION + AUDIO + TRANSPORT + VP7)

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support.clip import Clip, clip, vpx_clip
+from support.clip import Clip, av1_clip, clip, hevc_clip, vpx_clip
 from support.nginx_rtmp import until
 from support.rtmp_server import Server, rtmp_server
 from support.sounds import tone, wav
@@ -85,8 +85,9 @@ def pictures(server: Server, session: int = 0) -> list[bytes]:
     return [body for body in bodies if (body[0] & 15 if body[0] & 128 else body[1]) != 0]
 
 
-async def test_vp9_is_passed_on_to_one_and_transcoded_for_another(stage: Stage) -> None:
-    media = vpx_clip("VP9")
+@pytest.mark.parametrize("media", [vpx_clip("VP9"), av1_clip(), hevc_clip()], ids=["VP9", "AV1", "HEVC"])
+async def test_a_codec_is_passed_on_to_one_and_transcoded_for_another(stage: Stage, media: Clip) -> None:
+    code = {"VP9": b"vp09", "AV1": b"av01", "H265": b"hvc1"}[media.codec]
     async with rtmp_server() as passing, rtmp_server() as plain:
         stage.add(passing, enhanced=True)
         async with stage.publishing(media):
@@ -105,11 +106,18 @@ async def test_vp9_is_passed_on_to_one_and_transcoded_for_another(stage: Stage) 
             assert stage.relay.report().ingest.frames_transcoded <= before + 2
             stage.add(plain)
             await until(lambda: len(pictures(plain, 1)) > 20, 10)
-    frames = [nal for picture in media.pictures for nal in picture.nals]
-    assert all(body[1:5] == b"vp09" for body in pictures(passing))
+    frames = [as_sent(media.codec, picture.nals) for picture in media.pictures]
+    assert all(body[1:5] == code for body in pictures(passing))
     assert all(body[5:] in frames for body in pictures(passing))
     for session in (0, 1):
         assert pictures(plain, session)[0][:2] == b"\x17\x01", "H.264, from a keyframe on"
+
+
+def as_sent(codec: str, nals: Sequence[bytes]) -> bytes:
+    """What is behind the FourCC."""
+    if codec != "H265":
+        return b"".join(nals)
+    return b"".join(len(nal).to_bytes(4) + nal for nal in nals if not 32 <= nal[0] >> 1 & 63 <= 34)
 
 
 async def test_one_holds_and_the_other_does_not(stage: Stage) -> None:

@@ -37,6 +37,13 @@ _VPX_PICTURE = _DRAWN + (
     "-maxrate {bitrate} -bufsize {bitrate} -g {gop} -keyint_min {gop} -f ivf"
 )
 _VPX = {"VP8": "libvpx", "VP9": "libvpx-vp9"}
+_AV1_PICTURE = _DRAWN + (
+    "-c:v libaom-av1 -usage realtime -cpu-used 8 -lag-in-frames 0 -b:v 800k -g {gop} -keyint_min {gop} -f ivf"
+)
+_HEVC_PICTURE = _DRAWN + (
+    "-c:v libx265 -preset ultrafast -tune zerolatency -b:v 800k "
+    "-x265-params keyint={gop}:min-keyint={gop}:scenecut=0:repeat-headers=1:open-gop=0:log-level=error -f hevc"
+)
 _SOUND = (
     "-f lavfi -i aevalsrc=if(lt(mod(t+0.0065\\,1)\\,0.1)\\,0.5*sin(2*PI*1000*(t+0.0065))\\,0):c=stereo:s=48000:"
     "d={seconds} -c:a libopus -b:a 64k -vbr off -application audio -frame_duration 20 -f ogg"
@@ -46,7 +53,7 @@ _SOUND = (
 @dataclass(frozen=True, slots=True)
 class Picture:
     nals: tuple[bytes, ...] = field(repr=False)
-    """Parameter sets and slices, without start codes; of VP8 and VP9 the whole frame."""
+    """Parameter sets and slices, without start codes; of VP8 and VP9 the whole frame; of AV1 the OBUs with sizes."""
     keyframe: bool
     crc: int
     """CRC-32 over the slices, or over the frame."""
@@ -123,6 +130,58 @@ def vpx_clip(
     assert len(pictures) == seconds * FPS
     assert [p.keyframe for p in pictures] == [i % gop == 0 for i in range(len(pictures))]
     return Clip(pictures, _sound(seconds), width, height, codec)
+
+
+@cache
+def av1_clip(seconds: int = 4, width: int = 640, height: int = 360, gop: int = GOP) -> Clip:
+    """As `clip`, in AV1. Needs ffmpeg with libaom."""
+    values = {"seconds": seconds, "width": width, "height": height, "gop": gop}
+    with av.open(str(_made(_AV1_PICTURE.format(**values), "ivf"))) as container:
+        units = [list(_obus(bytes(p))) for p in container.demux(video=0) if p.size]
+    pictures = [
+        (tuple(o for o in obus if o[0] >> 3 & 15 != 2), any(o[0] >> 3 & 15 == 1 for o in obus)) for obus in units
+    ]
+    made = tuple(Picture(obus, keyframe, zlib.crc32(b"".join(obus))) for obus, keyframe in pictures)
+    assert [p.keyframe for p in made] == [i % gop == 0 for i in range(seconds * FPS)]
+    return Clip(made, _sound(seconds), width, height, "AV1")
+
+
+@cache
+def hevc_clip(seconds: int = 4, width: int = 640, height: int = 360, gop: int = GOP) -> Clip:
+    """As `clip`, in HEVC. Needs ffmpeg with libx265."""
+    values = {"seconds": seconds, "width": width, "height": height, "gop": gop}
+    pictures: list[list[bytes]] = []
+    begun = True
+    for nal in _split(_made(_HEVC_PICTURE.format(**values), "hevc").read_bytes()):
+        kind = nal[0] >> 1 & 63
+        if begun and (kind >= 32 or nal[2] > 127):  # what is no slice, or the first slice, begins a picture
+            pictures.append([])
+        begun = kind < 32
+        pictures[-1].append(nal)
+    keyframes = [any(16 <= nal[0] >> 1 & 63 <= 21 for nal in nals) for nals in pictures]
+    assert keyframes == [i % gop == 0 for i in range(seconds * FPS)]
+    made = (Picture(tuple(n), k, hevc_crc(n)) for n, k in zip(pictures, keyframes, strict=True))
+    return Clip(tuple(made), _sound(seconds), width, height, "H265")
+
+
+def hevc_crc(nals: Iterator[bytes] | list[bytes]) -> int:
+    """Over the slices."""
+    return zlib.crc32(b"".join(nal for nal in nals if nal[0] >> 1 & 63 < 32))
+
+
+def _obus(unit: bytes) -> Iterator[bytes]:
+    """OBUs with their sizes (AV1, 5.3)."""
+    at = 0
+    while at < len(unit):
+        start = at + (2 if unit[at] & 4 else 1)
+        size = shift = 0
+        while True:
+            size |= (unit[start] & 127) << shift
+            shift, start = shift + 7, start + 1
+            if unit[start - 1] < 128:
+                break
+        yield unit[at : start + size]
+        at = start + size
 
 
 def _sound(seconds: int) -> tuple[bytes, ...]:

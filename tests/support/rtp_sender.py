@@ -1,4 +1,6 @@
-"""RTP packets of a test sender: H.264 (RFC 6184), VP8 (RFC 7741), VP9 (RFC 9628), history for retransmissions."""
+"""RTP packets of a test sender: H.264 (RFC 6184), HEVC (RFC 7798), VP8 (RFC 7741), VP9 (RFC 9628), AV1 (AOM).
+
+And a history of them for retransmissions."""
 
 import struct
 from collections.abc import Sequence
@@ -45,6 +47,70 @@ def packetise_frame(codec: str, frame: bytes, number: int, keyframe: bool, limit
         bytes((0x80 | inter | (at == 0) << 3 | (at == len(parts) - 1) << 2,)) + picture + part
         for at, part in enumerate(parts)
     ]
+
+
+def packetise_hevc(nals: Sequence[bytes], limit: int) -> list[bytes]:
+    """Payloads of one picture: small NAL units in one aggregation packet, the others whole or in fragments."""
+    small = [n for n in nals if len(n) <= 100]
+    payloads = [b"\x60\x01" + b"".join(struct.pack("!H", len(n)) + n for n in small)] if len(small) > 1 else small
+    for nal in nals:
+        if len(nal) <= 100:
+            continue
+        if len(nal) <= limit:
+            payloads.append(nal)
+            continue
+        body, step = nal[2:], limit - 3
+        head = bytes((nal[0] & 0x81 | 49 << 1, nal[1]))
+        for at in range(0, len(body), step):
+            flags = (at == 0) << 7 | (at + step >= len(body)) << 6
+            payloads.append(head + bytes((flags | nal[0] >> 1 & 63,)) + body[at : at + step])
+    return payloads
+
+
+def packetise_av1(obus: Sequence[bytes], keyframe: bool, limit: int) -> list[bytes]:
+    """Payloads of one temporal unit: OBUs without sizes, each with its length but the last of a packet."""
+    elements = [without_size(obu) for obu in obus]
+    payloads: list[bytes] = []
+    while elements:
+        room, taken = limit - 1, []
+        goes_on = bool(payloads) and payloads[-1][0] & 0x40 != 0
+        cut = False
+        while elements and room > 3 and len(taken) < 3:
+            part, rest = elements[0][: room - 3], elements[0][room - 3 :]
+            taken.append(part)
+            room -= len(part) + 3
+            if rest:
+                elements[0], cut = rest, True
+                break
+            elements.pop(0)
+        head = goes_on << 7 | cut << 6 | len(taken) << 4 | (keyframe and not payloads) << 3
+        payloads.append(bytes((head,)) + b"".join(_leb128(len(p)) + p for p in taken[:-1]) + taken[-1])
+    return payloads
+
+
+def without_size(obu: bytes) -> bytes:
+    start = 2 if obu[0] & 4 else 1
+    at = start
+    while obu[at] > 127:
+        at += 1
+    return bytes((obu[0] & ~2,)) + obu[1:start] + obu[at + 1 :]
+
+
+def _leb128(value: int) -> bytes:
+    return bytes((value,)) if value < 128 else bytes((value & 127 | 128,)) + _leb128(value >> 7)
+
+
+def packetise_picture(codec: str, nals: Sequence[bytes], number: int, keyframe: bool, limit: int) -> list[bytes]:
+    """Payloads of one picture of a clip."""
+    match codec:
+        case "H264":
+            return packetise(nals, limit)
+        case "H265":
+            return packetise_hevc(nals, limit)
+        case "AV1":
+            return packetise_av1(nals, keyframe, limit)
+        case _:
+            return packetise_frame(codec, nals[0], number, keyframe, limit)
 
 
 class SentPacket(NamedTuple):

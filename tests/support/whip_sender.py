@@ -28,7 +28,7 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, unpack_remb_fci
 from aiortc.sdp import MediaDescription, SessionDescription
 from support.clip import FPS, GOP, SOUND_PACKET, Clip
-from support.rtp_sender import RtpStream, packetise, packetise_frame
+from support.rtp_sender import RtpStream, packetise_picture
 from support.sender_offer import OPUS, RTX, VIDEO, SenderTransport, write_offer
 
 _NTP_EPOCH = 2208988800
@@ -257,10 +257,7 @@ class WhipSender:
             at = (number + self._shift) % len(pictures)
             self._next_shift = (number * 5 // 3, self._shift * 5 // 3)
         picture = pictures[at]
-        if self._clip.codec == "H264":
-            payloads = packetise(picture.nals, self._limit)
-        else:
-            payloads = packetise_frame(self._clip.codec, picture.nals[0], number, picture.keyframe, self._limit)
+        payloads = packetise_picture(self._clip.codec, picture.nals, number, picture.keyframe, self._limit)
         for index, payload in enumerate(payloads):
             self._emit(self._pictures.packet(number * 90000 // FPS, index == len(payloads) - 1, payload))
         self.sent.append(SentPicture(number, picture.crc, picture.keyframe, time.monotonic()))

@@ -50,10 +50,8 @@ def _parameters(choice: VideoChoice) -> str:
         case "H264":
             profile = f"profile-level-id={choice.profile_level_id};" if choice.profile_level_id else ""
             return f"level-asymmetry-allowed=1;packetization-mode={choice.packetization_mode};{profile}"
-        case "VP9":
-            return "profile-id=0;"
         case _:
-            return ""
+            return "".join(f"{name}={value};" for name, value in choice.repeated)
 
 
 def _audio(choice: AudioChoice) -> AnsweredMedia:

@@ -6,8 +6,8 @@ AVCC is built directly from the payloads: a picture costs one join, a packet one
 from collections.abc import Iterator, Sequence
 from struct import Struct
 
+from transponder_relay.ingest.bits import InvalidSyntax
 from transponder_relay.ingest.h264_parameters import PPS, SPS, ParameterStore
-from transponder_relay.ingest.h264_syntax import InvalidSyntax
 from transponder_relay.ingest.pictures import Depacketiser as PictureDepacketiser
 from transponder_relay.media import AccessUnit
 

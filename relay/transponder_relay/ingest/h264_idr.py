@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from transponder_relay.ingest.h264_syntax import HIGH_PROFILES, Bits, InvalidSyntax, parse_slice_pps
+from transponder_relay.ingest.bits import Bits, InvalidSyntax, rbsp
+from transponder_relay.ingest.h264_syntax import HIGH_PROFILES, parse_slice_pps
 from transponder_relay.media import ParameterSets
 
 _IDR = 5
@@ -65,7 +66,7 @@ def _nal_units(avcc: bytes) -> Iterator[bytes]:
 
 
 def _sequence(nal: bytes) -> _Sequence:
-    bits = Bits(nal)
+    bits = rbsp(nal)
     profile = bits.read(8)
     bits.read(16)  # constraint flags, level
     bits.unsigned()  # seq_parameter_set_id
@@ -100,11 +101,11 @@ def _separate_planes(bits: Bits) -> bool:
 
 
 def _id_of(pps: bytes) -> int:
-    return Bits(pps).unsigned()
+    return rbsp(pps).unsigned()
 
 
 def _picture(nal: bytes) -> _Picture:
-    bits = Bits(nal)
+    bits = rbsp(nal)
     bits.unsigned()  # pic_parameter_set_id
     bits.unsigned()  # seq_parameter_set_id
     cabac, order_in_slices = bits.flag(), bits.flag()
@@ -125,18 +126,18 @@ def _picture(nal: bytes) -> _Picture:
 
 
 def _renumbered(nal: bytes, sequence: _Sequence, picture: _Picture, number: int) -> bytes:
-    bits = Bits(nal)
+    bits = rbsp(nal)
     _read_to_id(bits, sequence)
     start = bits.position
     bits.unsigned()
     end = bits.position
-    rbsp = nal[1:].replace(b"\0\0\3", b"\0\0").rstrip(b"\0")
+    plain = nal[1:].replace(b"\0\0\3", b"\0\0").rstrip(b"\0")
     if not picture.cabac:
-        moved = _moved(rbsp, start, end, 8 * len(rbsp), number)  # with the stop bit; zeros complete the last byte
+        moved = _moved(plain, start, end, 8 * len(plain), number)  # with the stop bit; zeros complete the last byte
         return nal[:1] + _escaped(moved)
     _read_to_data(bits, nal[0] >> 5 & 3 != 0, sequence, picture)
-    moved = _moved(rbsp, start, end, bits.position, number, fill=1)
-    return nal[:1] + _escaped(moved + rbsp[-(-bits.position // 8) :])
+    moved = _moved(plain, start, end, bits.position, number, fill=1)
+    return nal[:1] + _escaped(moved + plain[-(-bits.position // 8) :])
 
 
 def _moved(rbsp: bytes, start: int, end: int, last: int, number: int, fill: int = 0) -> bytes:

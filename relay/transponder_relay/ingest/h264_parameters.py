@@ -3,8 +3,8 @@
 import base64
 import binascii
 
+from transponder_relay.ingest.bits import InvalidSyntax
 from transponder_relay.ingest.h264_syntax import (
-    InvalidSyntax,
     SequenceParameters,
     parse_pps,
     parse_slice_pps,

@@ -2,15 +2,12 @@
 
 from typing import NamedTuple
 
+from transponder_relay.ingest.bits import Bits, InvalidSyntax, rbsp
 from transponder_relay.media import SampleFormat
 
 # profiles whose SPS carries the chroma format fields (7.3.2.1.1)
 HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MAX_SIZE = 16384
-
-
-class InvalidSyntax(ValueError):
-    """A NAL unit that does not follow the standard."""
 
 
 class SequenceParameters(NamedTuple):
@@ -26,50 +23,11 @@ class PictureParameters(NamedTuple):
     sequence_id: int
 
 
-class Bits:
-    """Bits of an RBSP; all reads raise InvalidSyntax at the end of the data."""
-
-    __slots__ = ("_left", "_size", "_value")
-
-    def __init__(self, nal: bytes) -> None:
-        rbsp = nal[1:].replace(b"\0\0\3", b"\0\0")  # emulation prevention (7.4.1)
-        self._value = int.from_bytes(rbsp, "big")
-        self._left = self._size = 8 * len(rbsp)
-
-    @property
-    def position(self) -> int:
-        """Bits read so far."""
-        return self._size - self._left
-
-    def read(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise InvalidSyntax("H.264: the NAL unit is too short")
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def flag(self) -> bool:
-        return bool(self.read(1))
-
-    def unsigned(self) -> int:
-        """ue(v) (9.1)."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 31:
-                raise InvalidSyntax("H.264: Exp-Golomb code too long")
-        return (1 << zeros) - 1 + self.read(zeros)
-
-    def signed(self) -> int:
-        """se(v) (9.1.1)."""
-        code = self.unsigned()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
-
-
 def parse_sps(nal: bytes) -> SequenceParameters:
     """7.3.2.1.1, up to the cropping rectangle. Raises InvalidSyntax."""
     if len(nal) < 4:
         raise InvalidSyntax("H.264: the SPS is too short")
-    bits = Bits(nal)
+    bits = rbsp(nal)
     profile = bits.read(8)
     bits.read(16)  # constraint flags, level
     identifier = bits.unsigned()
@@ -143,7 +101,7 @@ def _crop_units(chroma_array_type: int, frame_mbs_only: bool) -> tuple[int, int]
 
 def parse_pps(nal: bytes) -> PictureParameters:
     """7.3.2.2, the two ids. Raises InvalidSyntax."""
-    bits = Bits(nal[:16])
+    bits = rbsp(nal[:16])
     parameters = PictureParameters(bits.unsigned(), bits.unsigned())
     if parameters.id > 255 or parameters.sequence_id > 31:
         raise InvalidSyntax("H.264: parameter set id out of range")
@@ -152,7 +110,7 @@ def parse_pps(nal: bytes) -> PictureParameters:
 
 def parse_slice_pps(nal: bytes) -> int:
     """The PPS that a slice uses (7.3.3); the first 16 bytes of the NAL unit are enough. Raises InvalidSyntax."""
-    bits = Bits(nal[:16])
+    bits = rbsp(nal[:16])
     bits.unsigned()  # first_mb_in_slice
     bits.unsigned()  # slice_type
     return bits.unsigned()

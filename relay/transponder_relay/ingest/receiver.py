@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
-from transponder_relay.ingest import h264, vp8, vp9
+from transponder_relay.ingest import av1, h264, hevc, vp8, vp9
 from transponder_relay.ingest.audio import SOUND_CLOCK, g711_samples, opus_samples
 from transponder_relay.ingest.jitter import JitterBuffer, RepairTiming
 from transponder_relay.ingest.offer import VideoChoice
@@ -153,6 +153,10 @@ def _depacketiser(choice: VideoChoice) -> Depacketiser[AccessUnit | CodedPicture
             return vp8.Depacketiser()
         case "VP9":
             return vp9.Depacketiser()
+        case "AV1":
+            return av1.Depacketiser()
+        case "H265":
+            return hevc.Depacketiser(choice.parameter_sets)
         case _:
             return h264.Depacketiser(choice.parameter_sets)
 

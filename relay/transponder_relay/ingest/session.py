@@ -62,7 +62,7 @@ class PublisherSession:
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer with all candidates. Raises InvalidOffer; OSError if no socket can be opened."""
-        offer = parse_offer(offer_sdp)
+        offer = parse_offer(offer_sdp, self._settings.passed)
         self._transport = MediaTransport(self._settings, self)
         local = await self._transport.gather()
         self._feedback = Feedback(self._transport, offer.transport.reduced_size)

@@ -1,12 +1,18 @@
 """One coded picture after the other to access units. It blocks while it computes: call it in a thread of its own."""
 
+from typing import Literal, cast
+
 import av
 
 from transponder_relay.ingest.h264_parameters import ParameterStore
+from transponder_relay.ingest.hevc_syntax import nal_units
 from transponder_relay.media import AccessUnit, CodedPicture
 from transponder_relay.transcode.encoder import MAX_PIXELS, EncodedPicture, Encoder, Form
 from transponder_relay.transcode.rate import CLOCK, SourceRate, differs, target
 
+_DECODERS: dict[str, Literal["vp8", "vp9", "libdav1d", "hevc"]] = {
+    "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "H265": "hevc",
+}  # fmt: skip
 _IDR = 5
 _SLACK = 0.001
 """Seconds by which an interval may be exceeded: RTP times are rounded."""
@@ -22,7 +28,7 @@ class Pipeline:
     """Keyframes come at the interval and when wanted, each an IDR picture that closes the group before it."""
 
     def __init__(self, codec: str, max_bitrate: int) -> None:
-        """`codec`: VP8 or VP9. `max_bitrate`: bit/s."""
+        """`codec`: VP8, VP9, AV1 or H265. `max_bitrate`: bit/s."""
         self.keyframe_interval = 2.0
         """Seconds. May be set from another thread."""
         self.keyframe_wanted = False
@@ -48,7 +54,8 @@ class Pipeline:
             raise DamagedPicture(f"{type(error).__name__} at a picture of {len(picture.frame)} bytes") from None
 
     def _decode(self, picture: CodedPicture) -> "av.VideoFrame | None":
-        frames = self._decoder.decode(av.Packet(picture.frame))
+        frame = with_start_codes(picture.frame) if self._codec == "H265" else picture.frame
+        frames = self._decoder.decode(av.Packet(frame))
         if any(frame.is_corrupt for frame in frames):
             raise ValueError("a reference is missing")
         return frames[-1] if frames else None
@@ -101,10 +108,15 @@ class Pipeline:
 
 
 def _decoder(codec: str) -> "av.VideoCodecContext":
-    decoder = av.CodecContext.create("vp8" if codec == "VP8" else "vp9", "r")
+    decoder = cast("av.VideoCodecContext", av.CodecContext.create(_DECODERS[codec], "r"))
     decoder.thread_count = 1  # more would hold pictures back
     decoder.options = {"max_pixels": str(MAX_PIXELS)}
     return decoder
+
+
+def with_start_codes(picture: bytes) -> bytes:
+    """NAL units as decoders take them that were told nothing before. Raises ValueError."""
+    return b"".join(b"\0\0\0\1" + nal for nal in nal_units(picture))
 
 
 def _first_idr(avcc: bytes) -> bytes:

@@ -54,7 +54,7 @@ class Transcoder:
     """Made, and called, in the event loop; `close` it in the end."""
 
     def __init__(self, codec: str, max_bitrate: int, events: TranscoderEvents, patience: float = PATIENCE) -> None:
-        """`codec`: VP8 or VP9. `max_bitrate`: bit/s. `patience`: seconds, as PATIENCE."""
+        """`codec`: VP8, VP9, AV1 or H265. `max_bitrate`: bit/s. `patience`: seconds, as PATIENCE."""
         self.encoded = 0
         """Pictures."""
         self._events = events

@@ -8,9 +8,9 @@ import pytest
 from av.codec.context import Flags
 from support.clip import avcc_nals
 
+from transponder_relay.ingest.bits import InvalidSyntax, rbsp
 from transponder_relay.ingest.h264_idr import with_idr_pic_id
 from transponder_relay.ingest.h264_parameters import ParameterStore
-from transponder_relay.ingest.h264_syntax import Bits, InvalidSyntax
 from transponder_relay.media import ParameterSets
 
 WIDTH, HEIGHT = 176, 144
@@ -72,7 +72,7 @@ def decoded(sets: ParameterSets, *pictures: bytes) -> list[bytes]:
 
 def idr_pic_id(nal: bytes) -> int:
     """x264 writes frame_num in 4 bits where there are few reference frames."""
-    bits = Bits(nal)
+    bits = rbsp(nal)
     for _ in range(3):
         bits.unsigned()
     bits.read(4)

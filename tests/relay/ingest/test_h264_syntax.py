@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.clip import clip
 
+from transponder_relay.ingest.bits import InvalidSyntax
 from transponder_relay.ingest.h264_parameters import ParameterStore, sprop_nal_units
-from transponder_relay.ingest.h264_syntax import InvalidSyntax, parse_pps, parse_slice_pps, parse_sps
+from transponder_relay.ingest.h264_syntax import parse_pps, parse_slice_pps, parse_sps
 from transponder_relay.outputs.flv import avc_configuration_record
 
 

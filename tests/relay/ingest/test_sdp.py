@@ -127,13 +127,14 @@ def test_without_profile_none_is_made_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "codec", "payload_types"),
+    ("missing", "codec", "payload_types", "parameters"),
     [
-        pytest.param("H264", "VP8", "96 97", id="VP8 in place of H.264"),
-        pytest.param("(H264|VP8)", "VP9", "98 99", id="VP9 in place of both: the profile of 8 bits"),
+        pytest.param("H264", "VP8", "96 97", "", id="VP8 in place of H.264"),
+        pytest.param("(H264|VP8)", "VP9", "98 99", "profile-id=0;", id="VP9 in place of both: the profile of 8 bits"),
+        pytest.param("(H264|VP8|VP9)", "AV1", "45 46", "profile=0;level-idx=5;tier=0;", id="AV1 as the last"),
     ],
 )
-def test_without_h264_another_codec_is_taken(missing: str, codec: str, payload_types: str) -> None:
+def test_without_h264_another_codec_is_taken(missing: str, codec: str, payload_types: str, parameters: str) -> None:
     text = answer_to(without(CHROMIUM, rf"a=rtpmap:\d+ {missing}"))
     lines = sections(text)[1].splitlines()
     assert lines[0].split(" ", 3)[3] == payload_types
@@ -142,9 +143,35 @@ def test_without_h264_another_codec_is_taken(missing: str, codec: str, payload_t
     assert f"a=fmtp:{rtx} apt={payload_type}" in lines
     assert {f"a=rtcp-fb:{payload_type} {what}" for what in ("goog-remb", "ccm fir", "nack", "nack pli")} <= set(lines)
     (format_line,) = [line for line in lines if line.startswith(f"a=fmtp:{payload_type} ")]
-    assert "x-google-start-bitrate=2500" in format_line
-    assert ("profile-id=0" in format_line) == (codec == "VP9")
+    assert format_line == f"a=fmtp:{payload_type} {parameters}x-google-start-bitrate=2500"
     assert "packetization-mode" not in text
+
+
+@pytest.mark.parametrize(
+    ("missing", "codec"),
+    [("none", "H264"), ("H264", "AV1"), ("(H264|AV1)", "VP9"), ("(H264|AV1|VP9)", "VP8")],
+)
+def test_where_all_is_passed_on_vp8_is_the_last(missing: str, codec: str) -> None:
+    video = parse_offer(without(CHROMIUM, rf"a=rtpmap:\d+ {missing}"), passed=True).video
+    assert video is not None
+    assert video.codec == codec
+
+
+HEVC = "profile-id=1;tier-flag=0;level-id=93;tx-mode=SRST"
+
+
+def test_hevc_alone_is_taken() -> None:
+    sets = "sprop-vps=QAEMAf//;sprop-sps=QgEBAWA=;sprop-pps=RAHA"
+    offer = OBS.replace("H264/90000", "H265/90000")
+    offer = re.sub(r"(a=fmtp:96 ).*", rf"\1{HEVC};{sets}\r", offer)
+    video = parse_offer(offer).video
+    assert video is not None
+    assert video.codec == "H265"
+    assert [nal[0] >> 1 for nal in video.parameter_sets] == [32, 33, 34]
+    assert f"a=fmtp:{video.payload_type} {HEVC};x-google-start-bitrate=2500" in answer_to(offer)
+    for unusable in ("profile-id=2", "tx-mode=MRST", "sprop-max-don-diff=2"):
+        other = re.sub(r"(a=fmtp:96 ).*", rf"\1{unusable}\r", offer)
+        assert parse_offer(other).video is None, unusable
 
 
 def test_h264_is_taken_before_vp8_in_another_section() -> None:
@@ -156,7 +183,7 @@ def test_h264_is_taken_before_vp8_in_another_section() -> None:
 
 
 def test_video_without_a_codec_of_use_is_rejected_and_sound_taken() -> None:
-    offer = without(CHROMIUM, r"a=rtpmap:\d+ (H264|VP8|VP9)")
+    offer = without(CHROMIUM, r"a=rtpmap:\d+ (H264|VP8|VP9|AV1)")
     text = answer_to(offer)
     assert sections(text)[1].startswith("m=video 0 UDP/TLS/RTP/SAVPF 96 97")
     answer = SessionDescription.parse(text)

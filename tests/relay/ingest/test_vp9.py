@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clip import Clip, vpx_clip
-from support.vpx_packets import Packet, feed, packets_of
+from support.coded_packets import Packet, feed, packets_of
 
 from transponder_relay.ingest.vp9 import Depacketiser, parse_descriptor
 

@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.clip import hevc_clip
+from support.coded_packets import feed as feed_packets
+from support.coded_packets import packets_of
 from support.flv import Flv, Tag
 from support.outputs import connected, reaches
 from support.rtmp_server import rtmp_server
 from support.tags import clip, feed
 
 from transponder_crd.control import OutputState
+from transponder_relay.ingest.hevc import Depacketiser as HevcDepacketiser
+from transponder_relay.ingest.hevc_syntax import nal_type, nal_units
 from transponder_relay.media import AudioTag, CodedPicture, VideoTag
 from transponder_relay.outputs import amf, enhanced
+from transponder_relay.outputs.av1 import Av1Tagger
 from transponder_relay.outputs.chunks import MessageType
 from transponder_relay.outputs.enhanced import FourCC
+from transponder_relay.outputs.hevc import HevcTagger
 from transponder_relay.outputs.vp9 import Vp9Tagger
 from transponder_relay.sound.opus import OPUS_CONFIG
 
@@ -84,6 +91,75 @@ def test_vp9_is_described_by_its_keyframe(width: int, height: int) -> None:
     ((_, config),) = configs.items()
     assert config.sequence_header == header
     assert (config.width, config.height) == (width, height)
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 180), (640, 360)])
+def test_av1_is_described_by_its_keyframe(width: int, height: int) -> None:
+    bodies = [tag.body for tag in muxed(*CODECS[FourCC.AV1], width, height).tags if tag.type == 9]
+    header = next(body for body in bodies if body[0] & 15 == 0)
+    frames = [body for body in bodies if body[0] & 15 == 1]
+    tagger = Av1Tagger()
+    assert tagger.tag(CodedPicture(0, 0.0, False, frames[1][5:]), 0) is None
+    tags = [tagger.tag(CodedPicture(0, 0.0, body[0] >> 4 == 9, body[5:]), at) for at, body in enumerate(frames)]
+    assert [tag and tag.body for tag in tags] == frames
+    ((_, config),) = {id(tag.config): tag.config for tag in tags if tag}.items()
+    assert config.sequence_header[:9] == header[:9], "the record, but for the OBU, which this encoder tells in two ways"
+    assert config.sequence_header[9:] in frames[0]
+    assert (config.width, config.height, config.codec_id) == (width, height, int.from_bytes(b"av01"))
+
+
+def test_hevc_is_described_by_its_parameter_sets() -> None:
+    media = hevc_clip()
+    depacketiser, tagger = HevcDepacketiser(), HevcTagger()
+    pictures = feed_packets(depacketiser, packets_of(media, 70))
+    assert tagger.tag(pictures[1], 0) is None
+    tags = [tag for at, picture in enumerate(pictures) if (tag := tagger.tag(picture, at))]
+    ((_, config),) = {id(tag.config): tag.config for tag in tags}.items()
+    assert (config.width, config.height, config.codec_id) == (640, 360, int.from_bytes(b"hvc1"))
+    assert config.sequence_header[:5] == b"\x90hvc1"
+    assert [tag.body[:5] for tag in (tags[0], tags[1])] == [b"\x93hvc1", b"\xa3hvc1"]
+    decoder = av.CodecContext.create("hevc", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.extradata = config.sequence_header[5:]
+    decoder.options = {"err_detect": "explode"}
+    frames = [frame for tag in tags for frame in decoder.decode(av.Packet(tag.body[5:]))] + decoder.decode(None)
+    assert len(frames) == 70
+    for tag in tags:
+        assert not {33, 34, 32} & {nal_type(nal) for nal in nal_units(tag.body[5:])}, (
+            "hvc1 has them in the record alone"
+        )
+
+
+def test_the_record_of_hevc_is_that_of_ffmpeg() -> None:
+    """But for what FFmpeg reads from the VUI: segmentation and parallelism, bytes 13 to 15."""
+    bodies = [tag.body for tag in muxed("libx265", {"x265-params": "log-level=none:bframes=0"}).tags if tag.type == 9]
+    theirs = next(body[5:] for body in bodies if body[0] & 15 == 0)
+    sets = {nal_type(nal): nal for nal in arrays(theirs)}
+    slices = next(body[5:] for body in bodies if body[0] & 15 in (1, 3))
+    slices = slices[3:] if int.from_bytes(slices[:4]) > len(slices) else slices
+    keyframe = b"".join(len(n).to_bytes(4) + n for n in (sets[32], sets[33], sets[34])) + slices
+    tag = HevcTagger().tag(CodedPicture(0, 0.0, True, keyframe), 0)
+    assert tag is not None
+    ours = tag.config.sequence_header[5:]
+    assert (ours[:13], ours[16:23]) == (theirs[:13], theirs[16:22] + b"\x03")
+    assert {nal_type(nal): nal for nal in arrays(ours)} == {kind: sets[kind] for kind in (32, 33, 34)}
+
+
+def arrays(record: bytes) -> Iterator[bytes]:
+    """NAL units of an HEVCDecoderConfigurationRecord."""
+    at = 23
+    for _ in range(record[22]):
+        count, at = int.from_bytes(record[at + 1 : at + 3]), at + 3
+        for _ in range(count):
+            size = int.from_bytes(record[at : at + 2])
+            yield record[at + 2 : at + 2 + size]
+            at += 2 + size
+
+
+@given(st.binary(max_size=60), st.sampled_from([Av1Tagger, HevcTagger]))
+def test_bytes_that_mean_nothing_describe_nothing(frame: bytes, make: type[Av1Tagger | HevcTagger]) -> None:
+    tag = make().tag(CodedPicture(0, 0.0, True, frame), 0)
+    assert tag is None or tag.config.width > 0
 
 
 @given(st.binary(max_size=40))

@@ -4,15 +4,25 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import pytest
-from support.clip import Clip, avcc_nals, vpx_clip
+from support.clip import Clip, av1_clip, avcc_nals, hevc_clip, vpx_clip
 from support.likeness import decoded, likeness
 
 from transponder_relay.media import AccessUnit, CodedPicture
 from transponder_relay.outputs.flv import avc_configuration_record
-from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline
+from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline, with_start_codes
 
 CAP = 4_000_000
-DECODERS = {"VP8": "vp8", "VP9": "vp9"}
+DECODERS = {"VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "H265": "hevc"}
+
+
+def source(codec: str) -> Clip:
+    match codec:
+        case "AV1":
+            return av1_clip()
+        case "H265":
+            return hevc_clip()
+        case _:
+            return vpx_clip(codec)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,8 @@ def rare() -> Clip:
 def coded(clip: Clip, numbers: Sequence[int], step: int = 3000, start: int = 0) -> Iterator[CodedPicture]:
     for place, number in enumerate(numbers):
         picture = clip.pictures[number]
-        yield CodedPicture(start + place * step, place / 30, picture.keyframe, picture.nals[0])
+        nals = picture.nals if clip.codec != "H265" else [len(nal).to_bytes(4) + nal for nal in picture.nals]
+        yield CodedPicture(start + place * step, place / 30, picture.keyframe, b"".join(nals))
 
 
 def transcode(pipeline: Pipeline, pictures: Iterator[CodedPicture]) -> list[AccessUnit]:
@@ -35,9 +46,9 @@ def luma(units: list[AccessUnit]) -> list:  # type: ignore[type-arg]
     return decoded("h264", (u.avcc for u in units), avc_configuration_record(units[0].parameter_sets))
 
 
-@pytest.mark.parametrize("codec", ["VP8", "VP9"])
+@pytest.mark.parametrize("codec", DECODERS)
 def test_every_picture_comes_out_at_once_and_looks_the_same(codec: str) -> None:
-    clip = vpx_clip(codec)
+    clip = source(codec)
     pipeline = Pipeline(codec, CAP)
     units = []
     for picture in coded(clip, range(75)):
@@ -48,10 +59,11 @@ def test_every_picture_comes_out_at_once_and_looks_the_same(codec: str) -> None:
     assert len({id(unit.parameter_sets) for unit in units}) == 1
     sets = units[0].parameter_sets
     assert (sets.width, sets.height, len(sets.sps), len(sets.pps)) == (640, 360, 1, 1)
-    source = decoded(DECODERS[codec], (p.nals[0] for p in clip.pictures[:75]))
+    frames = (p.frame for p in coded(clip, range(75)))
+    before = decoded(DECODERS[codec], map(with_start_codes, frames) if codec == "H265" else frames)
     result = luma(units)
     assert len(result) == 75
-    assert min(map(likeness, source, result)) > 28
+    assert min(map(likeness, before, result)) > 28
 
 
 def test_an_access_unit_has_slices_only(rare: Clip) -> None:

@@ -1,11 +1,11 @@
-"""RTP payloads of a VP8 or VP9 clip, and a depacketiser fed with them."""
+"""RTP payloads of a clip that is not H.264, and a depacketiser fed with them."""
 
 from collections.abc import Sequence
 
 from support.clip import Clip
-from support.rtp_sender import packetise_frame
+from support.rtp_sender import packetise_picture
 
-from transponder_relay.ingest.pictures import FrameDepacketiser
+from transponder_relay.ingest.pictures import Depacketiser
 from transponder_relay.media import CodedPicture
 
 Packet = tuple[bytes, int, bool]
@@ -17,12 +17,12 @@ def packets_of(media: Clip, count: int, limit: int = 1150, first: int = 0) -> li
         (payload, number * 3000, index == len(payloads) - 1)
         for number in range(first, first + count)
         for picture in [media.pictures[number]]
-        for payloads in [packetise_frame(media.codec, picture.nals[0], number, picture.keyframe, limit)]
+        for payloads in [packetise_picture(media.codec, picture.nals, number, picture.keyframe, limit)]
         for index, payload in enumerate(payloads)
     ]
 
 
-def feed(depacketiser: FrameDepacketiser, packets: Sequence[Packet | None]) -> list[CodedPicture]:
+def feed(depacketiser: Depacketiser[CodedPicture], packets: Sequence[Packet | None]) -> list[CodedPicture]:
     pictures: list[CodedPicture] = []
     for packet in packets:
         if packet is None:
