@@ -146,7 +146,7 @@ class TransponderSpec(Model):
     flash_version: Annotated[str, Field(max_length=128)] | None = None
     """`flashVer` of the RTMP connect command."""
     enhanced_rtmp: bool | None = None
-    """Send what comes as Opus or VP9 as it came, by enhanced RTMP; only for servers that understand it."""
+    """Send what comes as Opus, VP9, AV1 or HEVC as it came, by enhanced RTMP; only for servers that take it."""
     audio: Audio | None = None
     video: Video | None = None
     reconnect: Reconnect | None = None

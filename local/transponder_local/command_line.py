@@ -55,7 +55,7 @@ OPTIONS = (
     ),
     Option("--full-url", "defaults.full_url", None, "RTMP URLs end with the stream name or key"),
     Option("--audio-codec", "defaults.audio_codec", "CODEC", "of the RTMP side: aac, pcma, pcmu, speex (default: aac)"),
-    Option("--enhanced-rtmp", "defaults.enhanced_rtmp", None, "send Opus and VP9 as they come, by enhanced RTMP"),
+    Option("--enhanced-rtmp", "defaults.enhanced_rtmp", None, "send Opus, VP9, AV1, HEVC as they are (enhanced RTMP)"),
     Option(
         "--hold-seconds", "defaults.hold_seconds", "SECONDS",
         "how long RTMP sessions stay up without their publisher (default: 10; 0 ends them at once)",

@@ -19,7 +19,7 @@ LONGEST_GOP = 2.5
 """Seconds: the interval of 2 s, and the time until the first keyframe shows that the browser needs to be asked."""
 
 
-@pytest.mark.parametrize("codec", ["", "video/VP8"], ids=["all codecs", "VP8 alone"])
+@pytest.mark.parametrize("codec", ["", "video/VP8", "video/AV1"], ids=["all codecs", "VP8 alone", "AV1 alone"])
 async def test_chromium_reaches_the_rtmp_server(product: Product, tmp_path: Path, codec: str) -> None:
     async with nginx_rtmp(tmp_path / "nginx") as server:
         started = await product.rest.startup("browser", server.url)

@@ -46,7 +46,7 @@ class _Progress:
 
 
 async def _open(target: RtmpTarget, settings: OutputSettings, progress: _Progress) -> Connection:
-    context = tls_context(settings.ca_file) if target.tls else None
+    context = await asyncio.to_thread(tls_context, settings.ca_file) if target.tls else None
     query = ""
     for _ in range(_MAX_SESSIONS):
         progress.connection, progress.step = None, "the TCP connection"

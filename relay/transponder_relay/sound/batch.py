@@ -48,6 +48,11 @@ class SoundBatch:
             self.flush()
 
     def flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for packet, position in waiting:
-            self._take(packet, position)
+        """What cannot be taken, because of a fault, is lost; what waits behind it goes on the next time."""
+        waiting, taken = self._waiting, 0
+        try:
+            for packet, position in waiting:
+                taken += 1
+                self._take(packet, position)
+        finally:
+            del waiting[:taken]

@@ -1,11 +1,13 @@
 """Decoders of the sound that browsers send. Both give PCM as `pcm` describes it."""
 
+from array import array
 from typing import Final, Literal, Protocol
 
 import av
-from av import Packet
+from av import AudioFrame, Packet
 
 from transponder_relay.ingest.audio import opus_frame, opus_samples
+from transponder_relay.sound.concealment import HISTORY, concealed
 from transponder_relay.sound.pcm import RATE, Resampler, faded, packed
 
 G711_LONGEST: Final = 1600
@@ -92,6 +94,7 @@ class G711Decoder:
         context.open()
         self._context = context
         self._resampler = Resampler(8000)
+        self._past = array("h")
 
     @property
     def held(self) -> int:
@@ -101,14 +104,29 @@ class G711Decoder:
         return len(payload) * 6 if 0 < len(payload) <= G711_LONGEST else None
 
     def decode(self, payload: bytes) -> bytes:
-        return b"".join(self._resampler.convert(frame) for frame in self._context.decode(Packet(payload)))
+        return b"".join(map(self._heard, self._context.decode(Packet(payload))))
 
-    def conceal(self, samples: int) -> bytes:  # noqa: ARG002
-        self._resampler = Resampler(8000)  # its filter must not join what the gap parts
-        return b""
+    def _heard(self, frame: AudioFrame) -> bytes:
+        self._past = (self._past + array("h", packed(frame)))[-HISTORY:]
+        return self._resampler.convert(frame)
+
+    def conceal(self, samples: int) -> bytes:
+        made_up = concealed(self._past, samples // 6)
+        pcm = self._heard(_frame(made_up)) if made_up else b""
+        if 6 * len(made_up) < samples - 6:  # silence follows: the filter must not join what it parts
+            self.reset()
+        return pcm
 
     def reset(self) -> None:
         self._resampler = Resampler(8000)
+        self._past = array("h")
+
+
+def _frame(samples: "array[int]") -> AudioFrame:
+    frame = AudioFrame("s16", "mono", len(samples))
+    frame.sample_rate = 8000
+    frame.planes[0].update(samples.tobytes())
+    return frame
 
 
 def decoder_of(codec: str) -> Decoder:

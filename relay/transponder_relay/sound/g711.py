@@ -13,6 +13,7 @@ from av import AudioFrame, Packet
 
 from transponder_crd.resource import AudioCodec
 from transponder_relay.media import AudioConfig
+from transponder_relay.sound.concealment import HISTORY, concealed
 from transponder_relay.sound.decoders import G711_LONGEST
 from transponder_relay.sound.pcm import Downsampler, Frames, milliseconds, packed
 
@@ -108,15 +109,18 @@ class G711Line:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._start = 0
+        self._codec: AudioCodec | None = None
         self._silent = b"\xff"
 
     def restart(self, codec: AudioCodec | None) -> None:
         """Forget what came. `codec`: that of the publisher, if it is G.711."""
         self._bytes.clear()
+        self._codec = codec
         self._silent = _SILENT.get(codec, b"\xff") if codec else b"\xff"
 
     def write(self, payload: bytes, position: int) -> None:
-        """A packet whose first sample is at `position` (48 kHz). What overlaps is dropped, a gap is silent."""
+        """A packet whose first sample is at `position` (48 kHz). What overlaps is dropped, a gap is concealed, then
+        silent."""
         if not 0 < len(payload) <= G711_LONGEST:
             return
         at = round(position / 6)
@@ -125,13 +129,22 @@ class G711Line:
             self._bytes.clear()
             self._start = end = at
         if at - end > _TOLERANCE:
-            self._bytes += self._silent * (at - end)
+            self._bytes += self._made_up(at - end) + self._silent * (at - end)
+            del self._bytes[at - self._start :]
         elif end - at > _TOLERANCE:
             payload = payload[end - at :]
         self._bytes += payload
         surplus = len(self._bytes) - KEPT - G711_LONGEST
         if surplus > 0:
             self._drop(surplus)
+
+    def _made_up(self, count: int) -> bytes:
+        if self._codec is None:
+            return b""
+        levels = _levels(self._codec)
+        return _compress(self._codec)(
+            concealed(array("h", (levels[b] for b in self._bytes[-HISTORY:])), count).tobytes()
+        )
 
     def block(self, block: int) -> bytes:
         """The bytes of a block, silent where there are none. Those before it are forgotten."""

@@ -79,7 +79,7 @@ def _unprotect_of(session: Any) -> Transform:
     context, plain, view, length = session._srtp[0], session._cdata, session._buffer, ffi.new("int *")
     unprotect, limit, valid = lib.srtp_unprotect, len(session._cdata), lib.srtp_err_status_ok
 
-    def transform(data: bytes) -> bytes:
+    def transform(data: bytes, _session: Any = session) -> bytes:  # its end would free the context
         size = length[0] = len(data)
         if size > limit:
             raise ValueError("the packet is too long")

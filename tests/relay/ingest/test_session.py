@@ -25,6 +25,7 @@ from transponder_relay.ingest.session import (
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, SoundPacket
 from transponder_relay.webrtc.connecting import DTLS_ERROR, ICE_TIMEOUT, STOPPED_BY_USER
+from transponder_relay.webrtc.rtp import RtpPacket, parse_rtp
 
 LOOPBACK = IngestSettings(addresses=("127.0.0.1",))
 
@@ -102,6 +103,26 @@ async def test_every_picture_comes_bit_identical_in_order_and_at_once(media: Cli
             assert sender.counts.plis == 0, "a source with keyframes of its own is not asked"
             assert sender.counts.rembs[0] == LOOPBACK.max_bitrate // 16 * 16
             assert recorder.ended == []
+        finally:
+            await session.close()
+
+
+async def test_the_middle_of_pictures_is_kept_unparsed(media: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes a packet cheap (docs/performance.md) is used."""
+    parsed = 0
+
+    def counting(data: bytes) -> RtpPacket:
+        nonlocal parsed
+        parsed += 1
+        return parse_rtp(data)
+
+    monkeypatch.setattr("transponder_relay.ingest.session.parse_rtp", counting)
+    async with WhipSender(media, payload_limit=200) as sender:
+        session, recorder = await connect(sender)
+        try:
+            await recorder.until(lambda: len(recorder.pictures) >= 40)
+            assert recorder.crcs() == beginnings(sender.sent, len(recorder.pictures))
+            assert parsed < 0.4 * session.statistics().packets_received
         finally:
             await session.close()
 

@@ -1,5 +1,6 @@
 """Live sound that waits for company: never out of order, never lost, never longer than said."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,24 @@ class Taken:
 
     def add(self, position: int) -> None:
         self.batch.add(SoundPacket(position, position / 48_000, b"x"), position)
+
+
+def test_a_fault_with_one_packet_loses_that_one_alone() -> None:
+    taken: list[int] = []
+
+    def take(_: SoundPacket, position: int) -> None:
+        if position == 960:
+            raise RuntimeError("a fault")
+        taken.append(position)
+
+    batch = SoundBatch(take)
+    batch.add(SoundPacket(0, 0.0, b"x"), 0)
+    batch.add(SoundPacket(960, 0.0, b"x"), 960)
+    with pytest.raises(RuntimeError):
+        batch.add(SoundPacket(1920, 0.0, b"x"), 1920)
+    batch.flush()
+    batch.flush()
+    assert taken == [0, 1920]
 
 
 def test_sound_goes_on_with_the_next_picture_once_there_are_two_packets() -> None:

@@ -1,13 +1,18 @@
 """Opus and G.711 decoding: exact counts, exact places, damage."""
 
 import random
+from array import array
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.sounds import Samples, beeps, g711, opus, tone
 
+from transponder_relay.sound.concealment import LONGEST, concealed
 from transponder_relay.sound.decoders import OpusDecoder, decoder_of, opus_duration
+from transponder_relay.sound.live import LiveLine
 
 
 def left(pcm: bytes) -> Samples:
@@ -83,6 +88,40 @@ def test_a_lost_opus_packet_is_concealed() -> None:
     assert len(long) == 4800
     assert np.abs(long[-48:]).max() < 0.02  # and fades
     assert len(decoder.decode(packets[12])) == 960 * 4
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("pitch", [90, 150, 190])
+def test_lost_g711_goes_on_at_its_pitch_and_fades(codec: str, pitch: int) -> None:
+    line = LiveLine()
+    line.set_decoder(decoder_of(codec))
+    line.listen(True)
+    packets = g711(tone(pitch, 1.0, rate=8000), codec)
+    size = packets[1][0] - packets[0][0]
+    for number, (position, packet) in enumerate(packets):
+        if number not in (10, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29):
+            line.write(packet.payload, position)
+    blocks = iter(line.take, None)
+    heard = left(b"".join(block for block in blocks if block))
+    whole = np.sin(2 * np.pi * pitch * np.arange(len(heard)) / 48_000) * 0.5
+    lost = slice(10 * size, 11 * size)
+    off = heard[lost][:720] - whole[lost][:720]
+    assert np.sqrt(np.mean(off**2)) < 0.1, "nearly what was lost, at first"
+    gone = heard[20 * size + 2880 : 29 * size]
+    assert len(gone) > 960 * 5
+    assert np.abs(gone).max() < 0.01, "no drone"
+    assert line.statistics.concealed == pytest.approx(size + 2880, abs=60)
+
+
+def test_without_a_past_there_is_nothing_to_go_on_from() -> None:
+    assert not concealed(array("h"), 160)
+    assert not concealed(array("h", [0] * 280), 160)
+    assert len(concealed(array("h", range(280)), 10_000)) == LONGEST
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=280, max_size=280), st.integers(0, 600))
+def test_any_past_can_be_gone_on_from(past: list[int], count: int) -> None:
+    assert len(concealed(array("h", past), count)) <= count
 
 
 def test_damaged_opus_raises_one_error_and_decoding_goes_on() -> None:
