@@ -1,6 +1,6 @@
 """What flows through a relay: from ingest to tags, from tags to outputs.
 
-    socket → ingest.transport → ingest.receiver → AccessUnit ─ timeline ─ outputs.flv → VideoTag ─┐
+    socket → webrtc.transport → ingest.*_receiver → AccessUnit ─ timeline ─ outputs.flv → VideoTag ─┐
                                                 → CodedPicture ─ timeline ─ transcode → AccessUnit
                                                 → SoundPacket ─ sound.soundtrack → AudioTag ──────┴→ every Output
 

@@ -13,11 +13,11 @@ from transponder_relay.outputs.output import Output, OutputSettings
 from transponder_relay.pictures import Pictures
 from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
-from transponder_relay.rates import Counted, Rates
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
+from transponder_relay.stream_statistics import Statistics
 from transponder_relay.webrtc.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ PUBLISHER_STOPPED = "Stopped by publisher stop"
 
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
-
-INGEST = ""
-"""The publisher among the names of rates; outputs go by their ids."""
 
 TICK = 0.1
 """Seconds between two looks at whether sound, or a still picture, is due."""
@@ -46,9 +43,7 @@ class Relay:
         self._pictures = Pictures(self._timeline)
         self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
-        self._former = control.IngestStatistics()
-        """Of the publishers before this one."""
-        self._rates = Rates()
+        self._statistics = Statistics()
         self._keyframe_interval = 2.0
         self._outputs: dict[str, Output] = {}
         self._former_generations: dict[str, int] = {}
@@ -83,7 +78,7 @@ class Relay:
         if present and (desired is None or present.id != desired.id):
             self._publisher = None
             present.stop()  # its end must not be taken for that of the next one
-            self._former = self._former.followed_by(present.statistics())
+            self._statistics.publisher_replaced(present.statistics())
             self._publisher_gone()
             self._end(present.close())
         if desired and self._publisher is None:
@@ -161,27 +156,19 @@ class Relay:
             publisher=self._publisher.report() if self._publisher else None,
             outputs=[self._output_report(i) for i in self._outputs]
             + [output.report() for i, output in self._closing.items() if i not in self._outputs],
-            ingest=self._ingest_statistics(),
+            ingest=self._statistics.ingest(self._present, self._soundtrack.statistics),
         )
 
-    def _ingest_statistics(self) -> control.IngestStatistics:
-        sound = self._soundtrack.statistics
-        present = self._publisher.statistics() if self._publisher else None
-        rate = self._rates.of(INGEST)
-        return (self._former.followed_by(present) if present else self._former).model_copy(
-            update={
-                "audio_packets_corrupt": sound.corrupt,
-                "audio_packets_late": sound.late,
-                "audio_concealed_ms": sound.concealed // 48,
-                **rate._asdict(),
-            }
-        )
+    @property
+    def _present(self) -> control.IngestStatistics | None:
+        """Of the present publisher."""
+        return self._publisher.statistics() if self._publisher else None
 
     def _output_report(self, output_id: str) -> control.OutputReport:
         muted = self._desired[output_id].muted
         sounding = self._soundtrack.sound_enabled(output_id)
         report = self._outputs[output_id].report()
-        statistics = report.statistics.model_copy(update=self._rates.of(output_id)._asdict())
+        statistics = self._statistics.output(output_id, report.statistics)
         return report.model_copy(
             update={
                 "generation": self._generation(output_id),
@@ -190,11 +177,6 @@ class Relay:
                 "statistics": statistics,
             }
         )
-
-    def _look_at_rates(self, now: float) -> None:
-        ingest = self._ingest_statistics()
-        counted = {output_id: output.counted for output_id, output in self._outputs.items()}
-        self._rates.look(now, {INGEST: Counted(ingest.bytes_received, ingest.video_frames), **counted})
 
     def _generation(self, output_id: str) -> int:
         """That in effect: a new one counts once its sound file has begun or failed. Without a clock none begins."""
@@ -271,7 +253,7 @@ class Relay:
             self._clock.cancel()
             self._clock = None
             self._pictures.drop_stills()
-            self._rates.clear()
+            self._statistics.stopped()
 
     @property
     def _is_published(self) -> bool:
@@ -293,8 +275,8 @@ class Relay:
 
     def _on_tick(self, now: float) -> None:
         self._pictures.show_still(now)
-        if self._rates.due(now):
-            self._look_at_rates(now)
+        if self._statistics.due(now):
+            self._statistics.look(now, self._present, {i: output.counted for i, output in self._outputs.items()})
         silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
         self._batch.clock(now, silence_to)
         self._soundtrack.advance(silence_to)

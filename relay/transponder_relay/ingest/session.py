@@ -13,8 +13,10 @@ from transponder_relay.ingest.feedback import Feedback
 from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.keyframes import KeyframePolicy
 from transponder_relay.ingest.offer import Offer, parse_offer
-from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
+from transponder_relay.ingest.picture_receiver import VideoReceiver
+from transponder_relay.ingest.receiver import Counters
 from transponder_relay.ingest.settings import IngestSettings as IngestSettings
+from transponder_relay.ingest.sound_receiver import AudioReceiver
 from transponder_relay.ingest.timeline import Kind, Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 from transponder_relay.webrtc import rtcp

@@ -6,7 +6,9 @@ from support.rtp_sender import packetise
 
 from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.offer import VideoChoice
-from transponder_relay.ingest.receiver import AudioReceiver, Counters, VideoReceiver
+from transponder_relay.ingest.picture_receiver import VideoReceiver
+from transponder_relay.ingest.receiver import Counters
+from transponder_relay.ingest.sound_receiver import AudioReceiver
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, SoundPacket
 from transponder_relay.webrtc.rtp import RtpPacket

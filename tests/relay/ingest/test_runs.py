@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from transponder_relay.ingest.jitter import RepairTiming
 from transponder_relay.ingest.offer import VideoChoice
-from transponder_relay.ingest.receiver import RUN_LIMIT, Counters, VideoReceiver
+from transponder_relay.ingest.picture_receiver import RUN_LIMIT, VideoReceiver
+from transponder_relay.ingest.receiver import Counters
 from transponder_relay.media import AccessUnit
 from transponder_relay.webrtc.rtp import parse_rtp
 
