@@ -125,11 +125,13 @@ class Publisher:
 
     def statistics(self) -> control.IngestStatistics:
         statistics = self._session.statistics() if self._session else control.IngestStatistics()
-        if self._transcoder is None:
-            return statistics
-        return statistics.model_copy(
-            update={"frames_transcoded": self._transcoder.encoded, "frames_not_transcoded": self._transcoder.dropped}
-        )
+        if self._transcoder:
+            transcoder = self._transcoder
+            update = {"frames_transcoded": transcoder.encoded, "frames_not_transcoded": transcoder.dropped}
+            statistics = statistics.model_copy(update=update)
+        if self.state is PublisherState.ENDED:
+            return statistics.followed_by(control.IngestStatistics())  # counters alone
+        return statistics
 
     # ------------------------------------------------------------------------------------------ session's events
 

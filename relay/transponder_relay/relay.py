@@ -7,15 +7,15 @@ from collections.abc import Collection, Coroutine
 
 from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
+from transponder_relay.destinations import Destinations
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, CodedPicture, SoundPacket, VideoConfig
-from transponder_relay.outputs.output import Output, OutputSettings
+from transponder_relay.outputs.output import OutputSettings
 from transponder_relay.pictures import Pictures
 from transponder_relay.playback.players import NothingPublished, Players
 from transponder_relay.publisher import Publisher
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound.batch import SoundBatch
-from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
 from transponder_relay.stream_statistics import Statistics
 from transponder_relay.webrtc.settings import TransportSettings
@@ -45,12 +45,8 @@ class Relay:
         self._publisher: Publisher | None = None
         self._statistics = Statistics()
         self._keyframe_interval = 2.0
-        self._outputs: dict[str, Output] = {}
-        self._former_generations: dict[str, int] = {}
-        """Of each output, the one in effect when the present one came."""
-        self._closing: dict[str, Output] = {}
-        """Reported until their RTMP sessions are closed, so that nobody takes them for gone before."""
-        self._desired: dict[str, control.DesiredOutput] = {}
+        output_settings = OutputSettings(ca_file=settings.rtmps_ca_file)
+        self._outputs = Destinations(output_settings, self._soundtrack, self._statistics, self)
         self._endings: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
@@ -62,16 +58,8 @@ class Relay:
         """Become what `desired` says. Returns at once; reports tell when it is so."""
         self._keyframe_interval = desired.keyframe_interval
         self._apply_publisher(desired.publisher)
-        wanted = {output.id: output for output in desired.outputs}
-        for output_id in [i for i in self._outputs if not self._keeps(i, wanted.get(i))]:
-            self._remove_output(output_id)
-        for output in wanted.values():
-            self._apply_output(output)
+        self._outputs.apply(desired.outputs, published=self._is_published, running=self._clock is not None)
         self._touch()
-
-    def _keeps(self, output_id: str, wanted: control.DesiredOutput | None) -> bool:
-        present = self._desired[output_id]
-        return wanted is not None and (wanted.target, wanted.audio_codec) == (present.target, present.audio_codec)
 
     def _apply_publisher(self, desired: control.DesiredPublisher | None) -> None:
         present = self._publisher
@@ -86,53 +74,15 @@ class Relay:
         if self._publisher:
             self._publisher.set_keyframe_interval(self._keyframe_interval)
 
-    def _apply_output(self, desired: control.DesiredOutput) -> None:
-        output = self._outputs.get(desired.id)
-        if output is not None:
-            self._former_generations[desired.id] = self._generation(desired.id)
-        self._desired[desired.id] = desired
-        if missing_library(desired.audio_codec) is None:  # else the output says so
-            self._soundtrack.subscribe(
-                desired.id,
-                desired.muted,
-                desired.sound,
-                desired.audio_bitrate,
-                takes_opus=desired.target.enhanced,
-                codec=desired.audio_codec,
-            )
-        if output is not None:
-            output.update(desired)
-            return
-        settings = OutputSettings(ca_file=self._settings.rtmps_ca_file)
-        output = Output(desired, settings, self, former=self._closing.get(desired.id))
-        self._outputs[desired.id] = output
-        self._arrange()
-        if self._is_published:
-            output.publisher_connected()
-
-    def _remove_output(self, output_id: str) -> None:
-        self._soundtrack.unsubscribe(output_id)
-        del self._desired[output_id]
-        self._former_generations.pop(output_id, None)
-        output = self._closing[output_id] = self._outputs.pop(output_id)
-        self._arrange()
-        self._end(self._close_output(output_id, output))
-
-    def _arrange(self) -> None:
+    def on_outputs_arranged(self) -> None:
         """Which output gets which pictures, and what the publisher is to give for that."""
-        self._pictures.set_outputs((o, self._desired[i].target.enhanced) for i, o in self._outputs.items())
+        self._pictures.set_outputs(self._outputs.with_enhanced())
         self._serve()
 
     def _serve(self) -> None:
         if self._publisher:
             wants_h264 = self._pictures.wants_h264 or bool(self.players.connected)
             self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_passed)
-
-    async def _close_output(self, output_id: str, output: Output) -> None:
-        await output.close()
-        if self._closing.get(output_id) is output:
-            del self._closing[output_id]
-        self._touch()
 
     async def answer(self, offer: control.Offer) -> str:
         """The SDP answer for the desired publisher. Raises InvalidOffer, OSError when no media port is free."""
@@ -154,8 +104,7 @@ class Relay:
         return control.RelayReport(
             instance=self._settings.instance,
             publisher=self._publisher.report() if self._publisher else None,
-            outputs=[self._output_report(i) for i in self._outputs]
-            + [output.report() for i, output in self._closing.items() if i not in self._outputs],
+            outputs=self._outputs.reports(running=self._clock is not None),
             ingest=self._statistics.ingest(self._present, self._soundtrack.statistics),
         )
 
@@ -163,26 +112,6 @@ class Relay:
     def _present(self) -> control.IngestStatistics | None:
         """Of the present publisher."""
         return self._publisher.statistics() if self._publisher else None
-
-    def _output_report(self, output_id: str) -> control.OutputReport:
-        muted = self._desired[output_id].muted
-        sounding = self._soundtrack.sound_enabled(output_id)
-        report = self._outputs[output_id].report()
-        statistics = self._statistics.output(output_id, report.statistics)
-        return report.model_copy(
-            update={
-                "generation": self._generation(output_id),
-                "muted": muted,
-                "sound_enabled": sounding,
-                "statistics": statistics,
-            }
-        )
-
-    def _generation(self, output_id: str) -> int:
-        """That in effect: a new one counts once its sound file has begun or failed. Without a clock none begins."""
-        if self._clock is None or self._soundtrack.settled(output_id):
-            return self._desired[output_id].generation
-        return self._former_generations.get(output_id, 0)
 
     def next_change(self) -> asyncio.Event:
         """Set by the next transition."""
@@ -203,12 +132,12 @@ class Relay:
 
     def on_publisher_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
         self._pictures.set_codec(video_codec)
-        self._arrange()
+        self.on_outputs_arranged()
         self._soundtrack.set_codec(audio_codec)
         if self._clock is None:  # else sound has gone on for the sessions that were held
             self._soundtrack.restart(self._position(time.monotonic()))
             self._clock = asyncio.create_task(self._run_clock())
-        for output in self._outputs.values():
+        for output in self._outputs:
             output.publisher_connected()
         self._touch()
 
@@ -238,7 +167,7 @@ class Relay:
             self.players.sound(packet, position)
 
     def _publisher_gone(self) -> None:
-        for output in self._outputs.values():
+        for output in self._outputs:
             output.publisher_gone()
         self._pictures.hold()
         self._batch.flush()
@@ -249,7 +178,7 @@ class Relay:
 
     def _stop_idle_clock(self) -> None:
         """Without a publisher nothing is streamed but to sessions that are held."""
-        if self._clock and not self._is_published and not any(output.holding for output in self._outputs.values()):
+        if self._clock and not self._is_published and not any(output.holding for output in self._outputs):
             self._clock.cancel()
             self._clock = None
             self._pictures.drop_stills()
@@ -276,7 +205,7 @@ class Relay:
     def _on_tick(self, now: float) -> None:
         self._pictures.show_still(now)
         if self._statistics.due(now):
-            self._statistics.look(now, self._present, {i: output.counted for i, output in self._outputs.items()})
+            self._statistics.look(now, self._present, self._outputs.counted())
         silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
         self._batch.clock(now, silence_to)
         self._soundtrack.advance(silence_to)
@@ -287,8 +216,7 @@ class Relay:
     # ------------------------------------------------------------------------------------------ sound's events
 
     def on_audio(self, output_ids: Collection[str], tag: AudioTag) -> None:
-        for output_id in output_ids:
-            self._outputs[output_id].audio(tag)
+        self._outputs.audio(output_ids, tag)
 
     def on_sound_change(self, output_id: str) -> None:  # noqa: ARG002 - a report tells of all outputs
         self._touch()
@@ -313,7 +241,7 @@ class Relay:
         """End all in order: the RTMP sessions, the players, the publisher's. Bounded by the parts' own limits."""
         self.apply(control.DesiredRelay(stream_name=self._settings.stream_name))
         self.players.end_all(PUBLISHER_STOPPED)
-        await asyncio.gather(*self._endings, self.players.close(), return_exceptions=True)
+        await asyncio.gather(*self._endings, *self._outputs.endings, self.players.close(), return_exceptions=True)
 
 
 def _transport_settings(settings: RelaySettings) -> TransportSettings:

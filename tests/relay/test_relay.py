@@ -330,7 +330,10 @@ async def test_what_flows_is_told(stage: Stage) -> None:
             families = list(RelayCollector(stage.relay).collect())
             await until(lambda: stage.relay.report().ingest.skew_ms is not None, 10)
         await until(lambda: stage.relay._clock is None, 15)
-        assert stage.relay.report().ingest.bitrate == 0
+        ended = stage.relay.report()
+        assert (ended.ingest.bitrate, ended.ingest.frame_rate, ended.outputs[0].statistics.bitrate) == (0, 0, 0)
+        assert (ended.ingest.keyframe_interval, ended.ingest.rtt_ms, ended.ingest.skew_ms) == (None, None, None)
+        assert ended.ingest.video_frames >= ingest.video_frames
     for family in families:
         assert re.fullmatch(r"transponder_[a-z_]+", family.name)
         assert not re.search(r"_(ms|bits?|kb|total_.*)$", family.name)

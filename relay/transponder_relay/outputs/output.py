@@ -292,7 +292,7 @@ class Output:
                 audio_frames=counters.audio_frames,
                 dropped_frames=counters.dropped_frames,
                 queued_bytes=self._sender.queued_bytes if self._sender else self._pending.bytes,
-                keyframe_interval=counters.keyframe_interval,
+                keyframe_interval=counters.keyframe_interval if self._sender else None,
                 rtt_ms=None if round_trip is None else round_trip * 1000,
             ),
         )

@@ -124,7 +124,7 @@ async def test_an_id_in_use(server: WebSdkServer, client: WebSdkClient) -> None:
         ({"sdp": None}, "sdp must be a string"),
         ({"sdp": "v=0\r\n"}, "Failed to add stream to proxy"),
         ({"sdp": OFFER + "a=x:" + "y" * 65536}, "Failed to add stream to proxy"),
-        ({"sdp": OFFER.replace("H264", "H265").replace("opus", "speex")}, "No common codecs"),
+        ({"sdp": OFFER.replace("H264", "VP7").replace("opus", "speex")}, "No common codecs"),
         ({"sdp": OFFER.replace("sendonly", "recvonly")}, "No common codecs"),
         ({"name": ""}, "name must not be empty"),
         ({"name": "two words"}, "name must be printable text without white space"),
