@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_local.log import ConsoleFormatter, redact, set_up_logging
+from transponder_crd.log import ConsoleFormatter, redact, set_up_logging
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import sys
 from typing import TextIO
 
 OURS = ("transponder_", "relay")
-QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
-"""Libraries that tell of every step at INFO."""
+QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn", "kubernetes", "urllib3")
+"""Libraries that tell of every step at INFO, or of whole bodies at DEBUG."""
 
 _USER_INFO = re.compile(r"(?<=://)[^\s/]+@")
 _QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)(?!\*\*\*(?:&|[,:]?(?:\s|$)))[^\s&\"'<>]+")
