@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, model_validator
 from pydantic_settings import (
@@ -18,11 +18,10 @@ from pydantic_settings import (
 )
 
 from transponder_api.settings import ApiSettings
+from transponder_crd.log import LogLevel
 from transponder_local.wcs_settings import UnsetPrefix
 from transponder_operator.settings import AutoStartSettings
 from transponder_relay.settings import Port, RelaySettings
-
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 def default_data_folder() -> Path:
@@ -97,7 +96,7 @@ class LocalSettings(ApiSettings, AutoStartSettings):
     """bit/s that a browser may send."""
     rtmps_ca_file: Annotated[Path, BeforeValidator(_folder), AfterValidator(_authorities)] | None = None
     """PEM file of certificate authorities that RTMPS trusts besides those of the system."""
-    log_level: Annotated[LogLevel, BeforeValidator(lambda value: str(value).upper())] = "INFO"
+    log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
     unused_properties: tuple[str, ...] = ()
     """What is in the properties file and means nothing here."""
