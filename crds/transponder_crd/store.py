@@ -9,6 +9,7 @@ Errors
         Conflict        the object changed since it was read: read it again and decide anew
         Invalid         the object breaks a rule of its kind; the text names the field and the rule
         Gone            a watch asked for a version that is no longer kept: list again
+        Unavailable     the store cannot be reached, or is too busy: try again later
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -41,6 +42,10 @@ class Invalid(StoreError):
 
 
 class Gone(StoreError):
+    pass
+
+
+class Unavailable(StoreError):
     pass
 
 

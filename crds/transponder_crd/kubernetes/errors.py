@@ -1,0 +1,88 @@
+"""The API server's answers as `transponder_crd.store`'s errors, pure. No text holds a value that somebody gave.
+
+Status objects: https://kubernetes.io/docs/reference/kubernetes-api/definitions/status-v1-meta/
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transponder_crd.store import AlreadyExists, Conflict, Gone, Invalid, NotFound, StoreError, Unavailable
+
+JsonObject = dict[str, Any]
+
+MAX_TEXT = 300
+_QUOTED_VALUE = re.compile(r'[A-Z][A-Za-z ]+: (?:"(?:[^"\\]|\\.)*"|[-+.\w]+)(?:: |$)')
+
+
+class Denied(StoreError):
+    """No permission, no valid credentials, or an admission rule (a quota, Pod Security) is against it."""
+
+
+class Busy(Unavailable):
+    """429, 5xx or no answer."""
+
+    def __init__(self, text: str, *, retry_after: float | None = None, nothing_done: bool = False) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        """Seconds that the server asks for."""
+        self.nothing_done = nothing_done
+        """The request certainly changed nothing: any call may be tried again."""
+
+
+def parse_status(body: bytes) -> JsonObject:
+    """The Status object of a refusal; empty where a proxy answered something else."""
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def store_error(code: int, headers: Mapping[str, str], status: JsonObject, what: str) -> StoreError:
+    """The error of a refusal. `what` names the object; `headers` may hold Retry-After."""
+    reason = str(status.get("reason") or f"HTTP {code}")
+    if code == 404:
+        return NotFound(f"{what} does not exist")
+    if code == 409:
+        return AlreadyExists(f"{what} exists") if reason == "AlreadyExists" else _conflict(status, what)
+    if code == 410 or reason == "Expired":
+        return Gone(f"{what}: the version is not kept any more: list again")
+    if code in {400, 413, 415, 422}:
+        return Invalid(f"{what}: {_rules(status) or reason}")
+    if code == 429 or code >= 500:
+        seconds = _retry_after(headers, status)
+        return Busy(f"{what}: {reason} ({code})", retry_after=seconds, nothing_done=code == 429)
+    if code in {401, 403}:
+        return Denied(f"{what}: {reason}: {_shown(str(status.get('message', '')))}")
+    return StoreError(f"{what}: {reason} ({code})")
+
+
+def _conflict(status: JsonObject, what: str) -> StoreError:
+    if "UID in precondition" in str(status.get("message")):
+        return NotFound(f"{what} is another one by now")
+    return Conflict(f"{what} has changed")
+
+
+def _rules(status: JsonObject) -> str:
+    """`field: rule` of every cause. A message quotes the value, which may be a secret: that part is left out."""
+    causes = (status.get("details") or {}).get("causes") or []
+    texts = []
+    for cause in causes:
+        message = str(cause.get("message", ""))
+        rule = _QUOTED_VALUE.sub("", message, count=1) if _QUOTED_VALUE.match(message) else ""
+        texts.append(f"{cause.get('field', '')}: {rule or cause.get('reason', '')}")
+    return _shown("; ".join(texts))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _retry_after(headers: Mapping[str, str], status: JsonObject) -> float | None:
+    given = headers.get("Retry-After") or (status.get("details") or {}).get("retryAfterSeconds")
+    try:
+        return max(0.0, float(given)) if given is not None else None
+    except (TypeError, ValueError):
+        return None  # a date: our own backoff does
