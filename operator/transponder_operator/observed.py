@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from transponder_crd.conditions import Condition, ConditionType, set_condition
 from transponder_crd.control import OutputReport, OutputState, PublisherReport, PublisherState, RelayReport
+from transponder_crd.relay_host import Absence
 from transponder_crd.resource import (
     RtmpTransponder,
     Stream,
@@ -46,6 +47,8 @@ class Sight(NamedTuple):
     """None while no relay is ready."""
     report: RelayReport | None
     """The latest report of this very instance; None before the first."""
+    absence: Absence | None = None
+    """Why no relay is ready, as far as is known."""
 
     def output(self, transponder: RtmpTransponder) -> OutputReport | None:
         outputs = self.report.outputs if self.report else []
@@ -166,7 +169,7 @@ def _conditions(
 
 def _relay_ready(sight: Sight) -> Finding:
     if sight.instance is None:
-        return Finding("False", "RelayNotReady", "no relay is running")
+        return Finding("False", *(sight.absence or ("RelayNotReady", "no relay is running")))
     if sight.report is None:
         return Finding("False", "RelaySilent", "the relay has not reported")
     return Finding("True", "RelayRunning")

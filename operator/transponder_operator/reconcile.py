@@ -1,5 +1,6 @@
 """Joins the pure parts: one call makes the world of one stream a step more like its objects say."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -146,7 +147,7 @@ class Reconciler:
         address = await self._host.ensure(stream_name, owners)
         if address is None:
             self._forget(stream_name)
-            return Sight(None, None), None
+            return Sight(None, None, self._host.absence(stream_name)), None
         self._relays.follow(stream_name, address)
         failure = None
         if self._acknowledged.get(stream_name) != (address.instance, desired):
@@ -158,6 +159,11 @@ class Reconciler:
         return Sight(address.instance, self._relays.report(stream_name)), failure
 
     async def _end_relay(self, stream_name: str) -> None:
+        address = await self._host.address(stream_name)
+        if address:
+            # a relay that is ended goes on for a publisher that it has, unless it knows that nobody wants it
+            with contextlib.suppress(RelayError):
+                await self._relays.put_desired(address, DesiredRelay(stream_name=stream_name))
         self._forget(stream_name)
         await self._host.delete(stream_name)
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from support.control_port import ControlPort, ScriptedHost, until
 
-from transponder_crd.control import OutputReason, OutputState, PublisherState
+from transponder_crd.control import DesiredRelay, OutputReason, OutputState, PublisherState
 from transponder_crd.defaults import Defaults
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.names import FINALIZER, stream_object_name
+from transponder_crd.relay_host import Absence
 from transponder_crd.resource import (
     RtmpTransponder,
     RtmpUrlSource,
@@ -121,6 +122,37 @@ async def test_a_host_without_a_ready_relay_is_pending(bench: Bench) -> None:
     bench.host.ready = True
     await bench.settle()
     assert await bench.phase() == TransponderPhase.WAITING_FOR_PUBLISHER
+
+
+async def test_why_there_is_no_relay_is_told(bench: Bench) -> None:
+    bench.host.ready, bench.host.why = False, Absence("Unschedulable", "no node takes the relay")
+    await bench.add()
+    await bench.settle()
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert (relay.type, relay.status, relay.reason, relay.message) == ("RelayReady", "False", *bench.host.why)
+    bench.host.ready = True
+    await bench.settle()
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert (relay.status, relay.reason) == ("True", "RelayRunning")
+
+
+async def test_a_relay_knows_that_nobody_wants_it_before_it_is_ended(bench: Bench) -> None:
+    stream = await bench.publish()
+    await bench.settle()
+    port = bench.port
+    await bench.store.delete(Stream, stream.name)
+    await bench.reconcile()
+    assert port.puts[-1] == DesiredRelay(stream_name="demo")
+    assert bench.host.deleted == ["demo"]
+
+
+async def test_a_relay_that_does_not_answer_is_ended_all_the_same(bench: Bench) -> None:
+    stream = await bench.publish()
+    await bench.settle()
+    bench.port.put_status = 500
+    await bench.store.delete(Stream, stream.name)
+    await bench.reconcile()
+    assert bench.host.deleted == ["demo"]
 
 
 async def test_again_and_again_writes_and_sends_nothing(bench: Bench) -> None:

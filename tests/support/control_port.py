@@ -16,7 +16,7 @@ from transponder_crd.control import (
     RelayReport,
 )
 from transponder_crd.meta import OwnerReference
-from transponder_crd.relay_host import RelayAddress
+from transponder_crd.relay_host import Absence, RelayAddress
 
 TOKEN = "control-port-token"
 
@@ -140,6 +140,7 @@ class ScriptedHost:
         self.ports: dict[str, ControlPort] = {}
         self.owners: dict[str, list[OwnerReference]] = {}
         self.deleted: list[str] = []
+        self.why: Absence | None = None
         self._count = 0
         self._stack = contextlib.AsyncExitStack()
 
@@ -158,6 +159,9 @@ class ScriptedHost:
         if stream_name not in self.ports:
             await self.replace(stream_name)
         return await self.address(stream_name)
+
+    def absence(self, stream_name: str) -> Absence | None:
+        return self.why
 
     async def replace(self, stream_name: str) -> ControlPort:
         """A new relay in place of the one that was there, as after a crash."""
