@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from transponder_api.errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
+from transponder_api.metrics import Metrics
 from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
 from transponder_api.settings import ApiSettings
 from transponder_crd import store as crd
@@ -25,9 +26,12 @@ NO_SESSION = "there is no such session"
 class Streams:
     """All calls raise the errors of `transponder_api.errors`."""
 
-    def __init__(self, store: crd.Store, relays: RelayDirectory, client: RelayClient, settings: ApiSettings) -> None:
+    def __init__(
+        self, store: crd.Store, relays: RelayDirectory, client: RelayClient, settings: ApiSettings, metrics: Metrics
+    ) -> None:
         self.store = store
         self.settings = settings
+        self._metrics = metrics
         self._relays = relays
         self._client = client
 
@@ -36,7 +40,13 @@ class Streams:
     ) -> tuple[Stream, str]:
         """The Stream and the SDP answer. If anything fails, the Stream is gone again. Raises Conflict,
         Unprocessable, Unavailable."""
-        stream = await self._create(name, source, annotations or {})
+        with self._metrics.offer("publish"):
+            return await self._publish(name, source, sdp, annotations or {})
+
+    async def _publish(
+        self, name: str, source: StreamSource, sdp: str, annotations: Mapping[str, str]
+    ) -> tuple[Stream, str]:
+        stream = await self._create(name, source, annotations)
         try:
             answer = await self._answer(stream, sdp)
         except BaseException as error:

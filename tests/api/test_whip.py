@@ -10,6 +10,7 @@ from support.api import ANSWER, INSTANCE, Api
 from yarl import URL
 
 from transponder_api.ice import ice_tag
+from transponder_api.metrics import Metrics
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import ApiSettings
 from transponder_api.streams import Streams
@@ -364,7 +365,7 @@ async def test_a_call_that_is_cut_off_leaves_nothing(api: Api) -> None:
     """As the server does at its end with calls that take too long."""
     api.relay.silent = True
     async with RelayClient() as client:
-        service = Streams(api.store, api.directory, client, ApiSettings())
+        service = Streams(api.store, api.directory, client, ApiSettings(), Metrics())
         call = asyncio.create_task(service.publish("demo", StreamSource.WHIP, OFFER))
         await asyncio.wait_for(api.relay.offered.wait(), 5)
         call.cancel()
