@@ -1,4 +1,4 @@
-"""Kubernetes' own programs, built from the Go modules that kubernetes/go.mod and go.sum pin, and kept by version.
+"""Kubernetes' own programs and CoreDNS, built from the Go modules that go.mod and go.sum beside pin, kept by version.
 
 No container registry and no download page is needed: the Go module proxy has the sources, and Go checks their sums.
 """
@@ -16,26 +16,37 @@ from pathlib import Path
 from cluster.folders import Unavailable, cache, say
 
 KUBERNETES = "1.36.2"
-_MODULE = Path(__file__).parent / "kubernetes"
+COREDNS = "1.15.0"
+_HERE = Path(__file__).parent
 _GO = (1, 26)
 _BUILD_SECONDS = 2400
 # Without the version stamp the server says v0.0.0, and clients' version checks misbehave.
-_LINK = f"-s -w -X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"
+_STAMP = f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"
 
 
 def kubernetes(program: str) -> Path:
     """The program of Kubernetes (`kube-apiserver`, …). Builds it first if need be. Raises Unavailable."""
-    return _built(program, f"k8s.io/kubernetes/cmd/{program}")
+    package = f"k8s.io/kubernetes/cmd/{program}"
+    return _built(program, _HERE / "kubernetes", package, cache() / f"kubernetes-{KUBERNETES}", _STAMP)
 
 
-def _built(program: str, package: str) -> Path:
-    home = cache() / f"kubernetes-{KUBERNETES}"
+def coredns() -> Path:
+    """CoreDNS with the plugins of coredns/main.go. Builds it first if need be. Raises Unavailable."""
+    return _built("coredns", _HERE / "coredns", ".", cache() / f"coredns-{COREDNS}")
+
+
+def pause() -> Path:
+    """The program that holds a pod's namespaces. Builds it first if need be. Raises Unavailable."""
+    return _built("pause", _HERE / "pause", ".", cache() / "pause-1")
+
+
+def _built(program: str, module: Path, package: str, home: Path, stamp: str = "") -> Path:
     home.mkdir(exist_ok=True)
     path = home / program
     if not path.exists():
         with _alone(home / "building"):
             if not path.exists():
-                _build(package, path)
+                _build(module, package, path, f"-s -w {stamp}")
     return path
 
 
@@ -47,9 +58,9 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _build(package: str, path: Path) -> None:
+def _build(module: Path, package: str, path: Path, link: str) -> None:
     go = _go()
-    say(f"building {path.name} {KUBERNETES} from its Go modules (the first time: minutes)")
+    say(f"building {path.name} from its Go modules (minutes, the first time)")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         target = Path(scratch) / path.name
@@ -60,14 +71,14 @@ def _build(package: str, path: Path) -> None:
             "-buildvcs=false",
             "-trimpath",
             "-ldflags",
-            _LINK,
+            link,
             "-o",
             target,
             package,
         ]
         done = subprocess.run(
             ["nice", *command],
-            cwd=_MODULE,
+            cwd=module,
             env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""},
             timeout=_BUILD_SECONDS,
             capture_output=True,
@@ -82,7 +93,7 @@ def _build(package: str, path: Path) -> None:
 def _go() -> str:
     go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if go is None:
-        raise Unavailable("Go is not installed (it builds Kubernetes' programs)")
+        raise Unavailable("Go is not installed (Kubernetes is built from its Go modules)")
     said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, timeout=60).stdout.strip()
     version = tuple(int(part) for part in said.removeprefix("go").split(".")[:2])
     if version < _GO:

@@ -5,7 +5,6 @@ no root and binds 127.0.0.1 alone.
 """
 
 import ipaddress
-import shutil
 import socket
 import ssl
 import tempfile
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.binaries import kubernetes
-from cluster.folders import Unavailable
+from cluster.packages import CONTROL_PLANE, install
 from cluster.pki import Authority, KeyPair
 from cluster.processes import Daemon, wait_for
 
@@ -141,13 +140,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def _etcd(folder: Path, place: Place) -> list[str]:
-    etcd = shutil.which("etcd")
-    if etcd is None:
-        raise Unavailable("etcd is not installed (Debian: etcd-server)")
+    install(CONTROL_PLANE)
     client = f"http://127.0.0.1:{place.etcd_port}"
     peer = f"http://127.0.0.1:{free_ports(1)[0]}"
     return [
-        etcd,
+        "etcd",
         f"--data-dir={folder / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
