@@ -153,6 +153,10 @@ def _conditions(
         ConditionType.DESTINATION_CONNECTED: connected,
         ConditionType.READY: _ready(transponder, destination, (relay, publisher, connected)),
     }
+    # `kubectl wait` and kstatus trust a condition from the present generation alone: not before a change is in effect
+    generation = (
+        transponder.metadata.generation if output is None else _observed_generation(transponder, destination, output)
+    )
     conditions = transponder.status.conditions
     for kind, (status, reason, message) in findings.items():
         new = Condition(
@@ -161,7 +165,7 @@ def _conditions(
             reason=reason,
             message=message,
             last_transition_time=now,
-            observed_generation=transponder.metadata.generation,
+            observed_generation=generation,
         )
         conditions = set_condition(conditions, new)
     return conditions

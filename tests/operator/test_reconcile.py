@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +48,15 @@ class Bench:
     offset: timedelta = field(default_factory=timedelta)
 
     def __post_init__(self) -> None:
-        self.reconciler = Reconciler(self.store, self.host, self.relays, Defaults(), self.now)
+        self.told: list[tuple[str, str]] = []
+        self.reconciler = Reconciler(
+            self.store,
+            self.host,
+            self.relays,
+            Defaults(),
+            self.now,
+            tell=lambda obj, notice: self.told.append((obj.kind, notice.reason)),
+        )
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
@@ -68,10 +76,10 @@ class Bench:
     def port(self) -> ControlPort:
         return self.host.ports["demo"]
 
-    async def add(self, name: str = "t", **spec: Any) -> RtmpTransponder:
+    async def add(self, name: str = "t", finalizers: Sequence[str] = (FINALIZER,), **spec: Any) -> RtmpTransponder:
         if "rtmp_url_from" not in spec:
             spec.setdefault("rtmp_url", URL)
-        metadata = ObjectMeta(name=name, finalizers=[FINALIZER])
+        metadata = ObjectMeta(name=name, finalizers=list(finalizers))
         spec = {"stream_name": "demo", **spec}
         return await self.store.create(RtmpTransponder(metadata=metadata, spec=TransponderSpec(**spec)))
 
@@ -274,6 +282,7 @@ async def test_reconnecting_tells_why(bench: Bench, caplog: pytest.LogCaptureFix
     assert caplog.messages == [f"transponder demo → {URL}: Reconnecting, Refused: connection refused"]
     status = (await bench.transponder()).status
     assert (status.last_error, status.reconnects) == ("Refused: connection refused", 1)
+    assert bench.told == [("RtmpTransponder", "WaitingForPublisher"), ("RtmpTransponder", "Reconnecting")]
 
 
 # ---------------------------------------------------------------------------------------------- deletion
@@ -310,6 +319,49 @@ async def test_deletion_ends_after_five_seconds_whatever_the_relay_says(bench: B
     await bench.reconcile()
     with pytest.raises(NotFound):
         await bench.transponder()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_deletion_ends_although_the_clocks_differ(bench: Bench, hours: int) -> None:
+    bench.offset = timedelta(hours=hours)
+    await bench.add("t")
+    await bench.add("other")
+    await bench.settle()
+    bench.port.answers = False
+    await bench.store.delete(RtmpTransponder, "t")
+    await bench.reconcile()
+    bench.offset += timedelta(seconds=6)
+    await bench.reconcile()
+    with pytest.raises(NotFound):
+        await bench.transponder()
+
+
+async def test_a_transponder_of_kubectl_is_held_before_its_output_begins(bench: Bench) -> None:
+    made = await bench.add(finalizers=["example.org/mine"])
+    bench.host.ready = False
+    await bench.reconcile()
+    assert (await bench.transponder()).metadata.finalizers == ["example.org/mine", FINALIZER]
+    bench.host.ready = True
+    await bench.settle()
+    assert [put.outputs[0].id for put in bench.port.puts] == [made.uid]
+
+
+async def test_one_that_is_gone_before_it_can_be_held_gets_no_output(tmp_path: Path) -> None:
+    store = Vanisher.open(tmp_path / "store.sqlite")
+    async with ScriptedHost() as host, Relays(lambda _: None) as relays:
+        bench = Bench(store, host, relays, [])
+        await bench.add(finalizers=[])
+        assert await bench.reconcile() is None
+        assert bench.host.ports == {}
+    store.close()
+
+
+class Vanisher(SqliteStore):
+    """A store in which a transponder is deleted by somebody else right before it is written."""
+
+    async def update(self, obj: Any) -> Any:
+        await self.delete(RtmpTransponder, obj.name)
+        return await super().update(obj)
 
 
 async def test_deletion_of_the_last_one_ends_the_relay(bench: Bench) -> None:
