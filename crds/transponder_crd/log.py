@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TextIO
 from pydantic import BeforeValidator
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
-LogFormat = Literal["text", "json"]
+LogFormat = Literal["console", "json"]
 
 OURS = ("transponder_", "relay")
 QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "kopf", "uvicorn", "kubernetes", "urllib3")
@@ -71,7 +71,7 @@ def _library(logger_name: str) -> str:
     return "" if logger_name.startswith(OURS) else f"{logger_name.partition('.')[0]}: "
 
 
-def set_up_logging(level: str, stream: TextIO = sys.stderr, *, log_format: LogFormat = "text") -> None:
+def set_up_logging(level: str, stream: TextIO = sys.stderr, *, log_format: LogFormat = "console") -> None:
     """Send all logging to `stream` in this format; libraries below WARNING are left out."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter(colours=stream.isatty()))
