@@ -1,6 +1,6 @@
 """Joins the parts to the FastAPI application."""
 
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,7 @@ from transponder_api.errors import install_handlers
 from transponder_api.hosts import HostCheck, host_exists
 from transponder_api.ice_servers import IceServers
 from transponder_api.metrics import Measured, Metrics
-from transponder_api.middleware import OPEN_PATHS, BearerToken, BodyLimit, UnexpectedErrors
+from transponder_api.middleware import OPEN_PATHS, BearerToken, BodyLimit, Leaving, UnexpectedErrors
 from transponder_api.openapi import describe_app
 from transponder_api.page import page_files, page_router
 from transponder_api.players import Players
@@ -35,12 +35,22 @@ NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_sp
 
 
 def create_app(
-    settings: ApiSettings, store: Store, relays: RelayDirectory, *, host_check: HostCheck = host_exists
+    settings: ApiSettings,
+    store: Store,
+    relays: RelayDirectory,
+    *,
+    host_check: HostCheck = host_exists,
+    metrics: Metrics | None = None,
+    leaving: Callable[[], bool] | None = None,
 ) -> FastAPI:
-    """The application. It keeps nothing of its own; `store` stays open after it has ended."""
+    """The application. It keeps nothing of its own; `store` stays open after it has ended.
+
+    When `leaving` says so, connections are not kept open for further requests.
+    """
+    metrics = metrics or Metrics()
     client = RelayClient()
     page = page_files()
-    token, metrics = token_of(settings), Metrics()
+    token = token_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +66,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=_middleware(settings, metrics, token, OPEN_PATHS | page.keys()),
+        middleware=[
+            Middleware(Measured, metrics=metrics),
+            *([Middleware(Leaving, leaving=leaving)] if leaving else []),
+            *_middleware(settings, token, OPEN_PATHS | page.keys()),
+        ],
         dependencies=[Depends(HTTPBearer(auto_error=False))] if token else [],  # what OpenAPI says of it
         **options,
     )
@@ -78,7 +92,7 @@ def create_app(
     return app
 
 
-def _middleware(settings: ApiSettings, metrics: Metrics, token: Token | None, open_paths: Set[str]) -> list[Middleware]:
+def _middleware(settings: ApiSettings, token: Token | None, open_paths: Set[str]) -> list[Middleware]:
     """The first is the outermost. Errors are answered within CORS, or a page could not read them.
 
     `open_paths` are answered without a token.
@@ -91,7 +105,6 @@ def _middleware(settings: ApiSettings, metrics: Metrics, token: Token | None, op
         expose_headers=EXPOSED_HEADERS,
     )
     return [
-        Middleware(Measured, metrics=metrics),
         Middleware(AcceptPost, endpoints=(whip.ENDPOINT, whep.ENDPOINT)),
         *([cors] if settings.cors_origin else []),
         Middleware(UnexpectedErrors),

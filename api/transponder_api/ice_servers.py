@@ -23,7 +23,7 @@ _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
 _URL = re.compile(rf"(?:stuns?:{_HOST}(?::\d{{1,5}})?|turns?:{_HOST}(?::\d{{1,5}})?(?:\?transport=(?:udp|tcp))?)")
 """RFC 7064 section 3.1, RFC 7065 section 3.1."""
 
-_TEXT = r"^[\x21-\x7e]+$"
+_TEXT = r"[\x21-\x7e]+"
 """What can be part of a header."""
 
 
@@ -34,12 +34,12 @@ def _url(value: str) -> str:
 
 
 def _readable(file: Path) -> Path:
-    SecretFile(file)
+    _printable(SecretFile(file).current())
     return file
 
 
 def _printable(value: SecretStr) -> SecretStr:
-    if not re.match(_TEXT, value.get_secret_value()):
+    if not re.fullmatch(_TEXT, value.get_secret_value()):
         raise ValueError("must have printable ASCII characters alone")
     return value
 
@@ -60,7 +60,7 @@ class IceServer(BaseModel):
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
         Field(min_length=1),
     ]
-    username: Annotated[str, Field(pattern=_TEXT, max_length=256)] | None = None
+    username: Annotated[str, Field(pattern=f"^{_TEXT}$", max_length=256)] | None = None
     """With a secret: what follows the expiry."""
     credential: Annotated[SecretStr, AfterValidator(_printable)] | None = None
     credential_file: Readable | None = None

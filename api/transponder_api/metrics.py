@@ -1,7 +1,7 @@
 """What the API counts for Prometheus. Labels are routes, methods and kinds of outcomes: no stream, URL or caller."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -56,9 +56,24 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self._watch_silence = Gauge(
+            "transponder_api_watch_silence_seconds",
+            "Time since the Kubernetes API last said anything about that kind of objects.",
+            ["kind"],
+            registry=registry,
+        )
         for kind in KINDS:
             self.offer_seconds.labels(kind)
             self.websdk_streams.labels(kind)
+
+    def watch_silence(self, kind: str, seconds: Callable[[], float]) -> None:
+        """`seconds` says it whenever it is asked for."""
+        self._watch_silence.labels(kind).set_function(seconds)
+
+    def live_streams(self) -> int:
+        """Publications and playbacks of WebSDK sessions."""
+        name = "transponder_api_websdk_streams"
+        return int(sum(self.registry.get_sample_value(name, {"kind": kind}) or 0 for kind in KINDS))
 
     @contextmanager
     def offer(self, kind: Kind) -> Iterator[None]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Set
+from collections.abc import Callable, Set
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transponder_api.bearer import Token
@@ -44,6 +44,21 @@ class UnexpectedErrors:
                 raise
             log.exception("a %s request failed", scope["method"])
             await _answer(InternalError("the server failed; its log says why"), scope, receive, send)
+
+
+class Leaving:
+    """Once `leaving` says so, connections end with their next answer: clients then come to another server."""
+
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool]) -> None:
+        self.app, self.leaving = app, leaving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, closing if scope["type"] == "http" and self.leaving() else send)
 
 
 class BearerToken:

@@ -42,6 +42,6 @@ class SecretFile:
             text = self._path.read_text("utf-8").strip()
         except UnicodeDecodeError:
             raise ValueError(f"must be a file of UTF-8 text, and {self._path} is not") from None
-        if not text:
-            raise ValueError(f"must be a file that is not empty, and {self._path} is")
+        if not text or not text.isprintable():
+            raise ValueError(f"must be a file of one line, and {self._path} is not")
         return SecretStr(text)

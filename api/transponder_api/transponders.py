@@ -87,10 +87,13 @@ class Transponders:
     # ------------------------------------------------------------------------------------------ parts
 
     async def _by_id(self, media_session_id: str) -> RtmpTransponder:
-        for item in (await self.store.list(RtmpTransponder)).items:
-            if item.uid == media_session_id and not item.deleting:
-                return item
-        raise NotFound("mediaSessionId", UNKNOWN_ID)
+        try:
+            item = await self.store.by_uid(RtmpTransponder, media_session_id)
+        except crd.NotFound:
+            raise NotFound("mediaSessionId", UNKNOWN_ID) from None
+        if item.deleting:
+            raise NotFound("mediaSessionId", UNKNOWN_ID)
+        return item
 
     async def _change(self, media_session_id: str, what: str, **changes: object) -> None:
         """Change the spec; return when the relay does as it says, or after a while."""
@@ -128,8 +131,8 @@ class Transponders:
     async def _check_free(self, request: shapes.Startup) -> None:
         """One made without REST, under a name of its own, counts too."""
         url = request.rtmp_url.get_secret_value()
-        for item in (await self.store.list(RtmpTransponder)).items:
-            if item.spec.stream_name == request.stream_name and item.spec.rtmp_url == url and not item.deleting:
+        for item in await self.store.of_stream(RtmpTransponder, request.stream_name):
+            if item.spec.rtmp_url == url and not item.deleting:
                 raise Conflict("rtmpUrl", "a transponder of this stream and this URL exists")
 
     def _check_sound(self, field: str, file: str) -> None:

@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -235,6 +235,16 @@ def without_finalizers(now: R) -> R:
 
 async def any_host(host: str, timeout: float) -> bool:
     return True
+
+
+@asynccontextmanager
+async def another_replica(api: Api, **settings: Any) -> AsyncIterator[Api]:
+    """A second API on the same store and relays, as another pod would be."""
+    listener = bind("127.0.0.1", 0)
+    base = "http://{}:{}".format(*listener.getsockname())
+    app = create_app(ApiSettings(sounds_folder=api.sounds, **settings), api.store, api.directory, host_check=any_host)
+    async with serving_all([Door(app, listener)]):
+        yield replace(api, base=base, app=app)
 
 
 @asynccontextmanager
