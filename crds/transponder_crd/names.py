@@ -5,10 +5,11 @@ A name is a readable slug and a hash of the whole source, so that streams whose 
 """
 
 import re
+import secrets
 from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
-from transponder_crd.resource import GROUP, Stream
+from transponder_crd.resource import GROUP, Resource, RtmpTransponder, Stream
 
 FINALIZER = f"{GROUP}/close-output"
 """Holds a transponder until its RTMP session was ended in order."""
@@ -70,9 +71,21 @@ def stream_object_name(stream_name: str) -> str:
     return _named(stream_name, stream_name)
 
 
+def url_secret_name(transponder_name: str) -> str:
+    """A new name for the Secret with a transponder's URL: nobody has to look whether an earlier one is in its way."""
+    return f"{transponder_name[: MAX_LENGTH - 7].rstrip('-.')}-{secrets.token_hex(3)}"
+
+
 def relay_object_name(stream_name: str) -> str:
     """Name of the relay's pod or process; it starts with a letter, as a Service (RFC 1035) wants it."""
     return _named(f"relay-{stream_name}", stream_name)
+
+
+def stream_name_of(obj: Resource) -> str | None:
+    """The stream that a transponder or a Stream is about; None for what is about none."""
+    if isinstance(obj, RtmpTransponder):
+        return obj.spec.stream_name
+    return obj.spec.name if isinstance(obj, Stream) else None
 
 
 def stream_session_id(stream: Stream) -> str:

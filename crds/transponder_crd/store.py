@@ -12,7 +12,7 @@ Errors
         Unavailable     the store cannot be reached, or is too busy: try again later
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -76,6 +76,15 @@ class Store(Protocol):
         ...
 
     async def list(self, kind: type[R]) -> Listing[R]: ...
+
+    async def of_stream(self, kind: type[R], stream_name: str) -> Sequence[R]:
+        """The transponders of a stream, or its Stream (one at most), by name. It may be a moment old where others
+        write too, as `list`."""
+        ...
+
+    async def by_uid(self, kind: type[R], uid: str) -> R:
+        """Raises NotFound."""
+        ...
 
     async def create(self, obj: R) -> R:
         """The object as stored, with uid, generation 1 and times. Its status is dropped. Raises AlreadyExists."""

@@ -122,12 +122,11 @@ class Reconciler:
         return min((seconds for seconds in again if seconds is not None), default=None)
 
     async def _objects(self, stream_name: str) -> tuple[Stream | None, list[RtmpTransponder]]:
-        transponders = (await self._store.list(RtmpTransponder)).items
-        try:
-            stream = await self._store.get(Stream, stream_object_name(stream_name))
-        except NotFound:
-            stream = None
-        return stream, [t for t in transponders if t.spec.stream_name == stream_name]
+        streams = await self._store.of_stream(Stream, stream_name)
+        transponders = await self._store.of_stream(RtmpTransponder, stream_name)
+        # one of another name, made by hand, would be a second publisher
+        stream = next((one for one in streams if one.name == stream_object_name(stream_name)), None)
+        return stream, list(transponders)
 
     async def _held(self, transponder: RtmpTransponder) -> RtmpTransponder | None:
         """With our finalizer, which those of kubectl lack: no output is begun that none would end. None: it is gone."""

@@ -6,12 +6,12 @@ Requests run in threads of its own, at most 16 at once; each watch has a thread.
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from transponder_crd.kubernetes.connection import JSON, Connection, Query
+from transponder_crd.kubernetes.connection import JSON, Connection, Login, Query
 from transponder_crd.kubernetes.errors import Busy, JsonObject, parse_status, store_error
 from transponder_crd.kubernetes.paths import config_maps, events, leases, objects, pods, secrets
 from transponder_crd.kubernetes.watch_thread import WatchThread
@@ -39,6 +39,10 @@ PATCH_TYPES = {
 }
 
 
+Observe = Callable[[str, str, float, StoreError | None], None]
+"""Told of every try: method, path, seconds, error."""
+
+
 class RawListing(NamedTuple):
     items: list[JsonObject]
     resource_version: str
@@ -52,6 +56,7 @@ class Kube:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self.observe: Observe = lambda _method, _path, _seconds, _error: None
         self._connection = connection
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="kube")
         self._watches: set[WatchThread] = set()
@@ -66,6 +71,10 @@ class Kube:
     def namespace(self) -> str:
         """Of the service account, or of the kubeconfig's context."""
         return self._connection.namespace
+
+    def login(self) -> Login:
+        """How another library may talk to the same API server. Ask for it anew from time to time: tokens change."""
+        return self._connection.login()
 
     async def close(self) -> None:
         """Watches end; requests under way are waited for (READ_SECONDS at most)."""
@@ -202,11 +211,8 @@ class Kube:
         deadline = loop.time() + timeout
         lost_answer = False
         for wait in _waits():
-            seconds = min(READ_SECONDS, max(0.1, deadline - loop.time()))
             try:
-                return await loop.run_in_executor(
-                    self._threads, self._once, method, path, query, body, content_type, seconds
-                )
+                return await self._try(method, path, query, body, content_type, deadline)
             except Busy as busy:
                 wait = max(wait, busy.retry_after or 0.0)
                 if not (repeatable or busy.nothing_done) or loop.time() + wait >= deadline:
@@ -218,6 +224,22 @@ class Kube:
                 raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
+
+    async def _try(
+        self, method: str, path: str, query: Query, body: Any, content_type: str, deadline: float
+    ) -> JsonObject:
+        loop = asyncio.get_running_loop()
+        began, failed = loop.time(), None
+        seconds = min(READ_SECONDS, max(0.1, deadline - began))
+        try:
+            return await loop.run_in_executor(
+                self._threads, self._once, method, path, query, body, content_type, seconds
+            )
+        except StoreError as error:
+            failed = error
+            raise
+        finally:
+            self.observe(method, path, loop.time() - began, failed)
 
     def _once(self, method: str, path: str, query: Query, body: Any, content_type: str, timeout: float) -> JsonObject:
         """In a thread: JSON of large lists is parsed there too."""

@@ -48,6 +48,23 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Login(NamedTuple):
+    """How somebody else may talk to the same API server."""
+
+    server: str
+    ca_file: str | None
+    """None: the certificate authorities of the system."""
+    verified: bool
+    """Is the server's certificate to be checked?"""
+    certificate_file: str | None
+    key_file: str | None
+    authorization: str | None
+    """The header's value: a secret."""
+
+    def __repr__(self) -> str:
+        return f"Login({self.server})"
+
+
 class Connection:
     """Thread-safe. `load` reads the credentials anew; it is called again when the server takes them no more."""
 
@@ -75,6 +92,18 @@ class Connection:
 
     def close(self) -> None:
         self._client.close()
+
+    def login(self) -> Login:
+        """As it is now: tokens are exchanged every hour or so."""
+        settings = self._configuration
+        return Login(
+            server=settings.host,
+            ca_file=settings.ssl_ca_cert,
+            verified=settings.verify_ssl,
+            certificate_file=settings.cert_file,
+            key_file=settings.key_file,
+            authorization=self._authorization(),
+        )
 
     def request(
         self, method: str, path: str, query: Query = (), body: Any = None, content_type: str = JSON, *, timeout: float
