@@ -4,6 +4,7 @@ No container registry and no download page is needed: the Go module proxy has th
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,6 @@ from pathlib import Path
 from cluster.folders import Unavailable, cache, say
 
 KUBERNETES = "1.36.2"
-COREDNS = "1.15.0"
 _HERE = Path(__file__).parent
 _GO = (1, 26)
 _BUILD_SECONDS = 2400
@@ -32,12 +32,19 @@ def kubernetes(program: str) -> Path:
 
 def coredns() -> Path:
     """CoreDNS with the plugins of coredns/main.go. Builds it first if need be. Raises Unavailable."""
-    return _built("coredns", _HERE / "coredns", ".", cache() / f"coredns-{COREDNS}")
+    return _own("coredns")
 
 
 def pause() -> Path:
     """The program that holds a pod's namespaces. Builds it first if need be. Raises Unavailable."""
-    return _built("pause", _HERE / "pause", ".", cache() / "pause-1")
+    return _own("pause")
+
+
+def _own(program: str) -> Path:
+    """A program whose main.go is beside this file: it is kept by the sum of its sources."""
+    module = _HERE / program
+    sources = b"".join(file.read_bytes() for file in sorted(module.iterdir()) if file.is_file())
+    return _built(program, module, ".", cache() / f"{program}-{hashlib.sha256(sources).hexdigest()[:12]}")
 
 
 def _built(program: str, module: Path, package: str, home: Path, stamp: str = "") -> Path:

@@ -172,6 +172,12 @@ def _api_server(folder: Path, place: Place, authority: Authority) -> list[str]:
         f"--service-cluster-ip-range={place.services}",
         f"--client-ca-file={authority.certificate}",
         *_tls(serving),
+        # No server stands in front of this one; without a proxy's authority the controllers log an error a second.
+        f"--requestheader-client-ca-file={authority.certificate}",
+        "--requestheader-allowed-names=nobody",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--kubelet-certificate-authority={authority.certificate}",
         f"--kubelet-client-certificate={kubelet.certificate}",
         f"--kubelet-client-key={kubelet.key}",
