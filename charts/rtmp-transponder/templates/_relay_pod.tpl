@@ -1,4 +1,5 @@
-{{/* The pod of a relay. The operator adds its name, owners, token and ports, and which stream it serves. */}}
+{{/* The pod of a relay. The operator adds its name, owners, token and ports, which stream it serves, and, while it serves
+     one, the annotations that keep autoscalers from removing its node. */}}
 {{- define "transponder.relayPod" -}}
 {{- $relay := dict "root" . "component" "relay" "values" .Values.relay -}}
 {{- $hostNetwork := eq .Values.media.mode "hostNetwork" -}}
@@ -14,9 +15,6 @@ metadata:
     sidecar.istio.io/inject: "false"
     linkerd.io/inject: disabled
     consul.hashicorp.com/connect-inject: "false"
-    # a stream cannot move: a node that has one is not scaled away
-    cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
-    karpenter.sh/do-not-disrupt: "true"
     {{- with .Values.relay.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -50,7 +48,7 @@ spec:
           value: {{ .Values.relay.maxBitrate | int64 | quote }}
         - name: TRANSPONDER_DRAIN_SECONDS
           value: {{ .Values.relay.drainSeconds | int64 | quote }}
-        {{- if and .Values.media.portRange (ne .Values.media.mode "hostPort") }}
+        {{- if and .Values.media.portRange (eq (include "transponder.mediaMode" .) "podNetwork") }}
         - name: TRANSPONDER_MEDIA_PORT_RANGE
           value: {{ .Values.media.portRange | quote }}
         {{- end }}
