@@ -22,6 +22,8 @@ from transponder_crd.store import Conflict, Event, Invalid, Listing, NotFound, S
 logger = logging.getLogger(__name__)
 
 FIRST_LISTING_SECONDS = 30.0
+REFRESH_SECONDS = 1.0
+"""What is asked for and is not there costs a listing no more often than this."""
 
 R = TypeVar("R", bound=Resource)
 
@@ -169,11 +171,12 @@ class KubernetesStore:
         return base, read_object(kind, base)
 
     async def _refresh(self, kind: type[Resource]) -> None:
-        """List anew; callers at the same time share one listing that began after they asked."""
+        """List anew; callers share a listing that begins after they asked, at most one in REFRESH_SECONDS."""
         clock = asyncio.get_running_loop().time
         asked = clock()
         async with self._refreshing[kind]:
             if self._refreshed[kind] < asked:
+                await asyncio.sleep(max(0.0, self._refreshed[kind] + REFRESH_SECONDS - clock()))
                 began = clock()
                 self._mirrors[kind].replace(*await self._kube.list(objects(kind, self._namespace)))
                 self._refreshed[kind] = began
@@ -181,8 +184,10 @@ class KubernetesStore:
     def _learnt(self, kind: type[R], raw: JsonObject) -> R:
         """The API server's answer to a write."""
         obj = read_object(kind, raw)
-        if kind in self._mirrors:
+        if kind not in self._mirrors:
+            return obj
+        if obj.deleting and not obj.metadata.finalizers:  # this write was its last
+            self._mirrors[kind].forget(obj.name, obj.uid)
+        else:
             self._mirrors[kind].apply("MODIFIED", raw)
-            if obj.deleting and not obj.metadata.finalizers:
-                self._mirrors[kind].forget(obj.name, obj.uid)
         return obj
