@@ -20,6 +20,8 @@ class PodSettings(ApiSettings):
     """Where transponders and Streams are (default: that of the service account, or of the kubeconfig's context)."""
     control_key_secret: Annotated[str, Field(min_length=1, max_length=253)] = DEFAULT_SECRET
     """The Secret from which the tokens of relays are made; the operator makes it."""
+    control_key_namespace: str = ""
+    """Where that Secret is (default: where transponders are)."""
     lame_duck_seconds: NonNegativeFloat = 5.0
     """How long all is served after SIGTERM, so that nobody is sent here any more when it ends."""
     drain_seconds: NonNegativeFloat = 0.0

@@ -154,11 +154,10 @@ async def _start(cluster: Cluster, settings: PodSettings, health: Health) -> Con
         cluster.mirrors.transponders.wait_filled(), cluster.mirrors.streams.wait_filled(), cluster.relays.wait_filled()
     )
     health.waiting_for = f"the Secret {settings.control_key_secret}, which the operator makes"
+    namespace = settings.control_key_namespace or cluster.namespace
     while True:
         try:
-            return await read_control_key(
-                cluster.kube, cluster.namespace, settings.control_key_secret, timeout=KEY_SECONDS
-            )
+            return await read_control_key(cluster.kube, namespace, settings.control_key_secret, timeout=KEY_SECONDS)
         except StoreError as error:
             log.warning("the control key of the relays cannot be read: %s", error)
             await asyncio.sleep(KEY_PAUSE)

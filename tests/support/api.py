@@ -32,7 +32,7 @@ from transponder_crd.resource import (
     TransponderStatus,
 )
 from transponder_crd.sqlite_store import SqliteStore
-from transponder_crd.store import Conflict, NotFound, edit
+from transponder_crd.store import Conflict, NotFound, Store, edit
 from transponder_crd.waiting import wait_for
 
 R = TypeVar("R", bound=Resource)
@@ -45,7 +45,8 @@ ANSWER = "v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 class Relay:
     """A relay's `POST /offer` and its players. `reply` is what it answers next to any offer."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = TOKEN) -> None:
+        self._token = token
         self._ends = asyncio.Event()
         self.url = ""
         self.reset()
@@ -80,7 +81,7 @@ class Relay:
             await runner.cleanup()
 
     async def _offer(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {TOKEN}"):
+        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self._token}"):
             return web.Response(status=401)
         self.offers.append(Offer.model_validate_json(await request.read()))
         self.offered.set()
@@ -116,7 +117,7 @@ class Relay:
 class Statuses:
     """Writes what the reconciler would: spec in effect at once, relays ready at once, outputs closed at once."""
 
-    store: SqliteStore
+    store: Store
     relays_ready: bool = True
     effective: bool = True
     closing: bool = True
