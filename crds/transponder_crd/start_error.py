@@ -43,4 +43,6 @@ def bad_setting(error: ValidationError | SettingsError, name: Callable[[Sequence
 
 
 def _rule(message: str) -> str:
+    if message == "Field required":
+        return "is required"
     return message.removeprefix("Value error, ").replace("Input should", "must").replace("Value should", "must")
