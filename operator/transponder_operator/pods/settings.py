@@ -1,9 +1,9 @@
 """Settings of relays that are pods; mixed into those of the operator."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from transponder_operator.pods.ports import MediaMode, PortRange
@@ -62,14 +62,13 @@ class PodSettings(BaseModel):
             raise ValueError("the first port must not be above the last")
         return ports
 
-    @field_validator("ports_per_relay")
-    @classmethod
-    def _fits(cls, size: int, info: ValidationInfo) -> int:
-        ports = info.data.get("media_port_range")
-        if info.data.get("media_mode") is not MediaMode.HOST_PORT:
-            return size
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        ports = self.media_port_range
+        if self.media_mode is not MediaMode.HOST_PORT:
+            return self
         if ports is None:
             raise ValueError("mediaMode hostPort needs mediaPortRange")
-        if ports[1] - ports[0] + 1 < size:
+        if ports[1] - ports[0] + 1 < self.ports_per_relay:
             raise ValueError("mediaPortRange must hold at least portsPerRelay ports")
-        return size
+        return self
