@@ -45,7 +45,7 @@ async def exists(store: Store, kind: type[Resource], name: str) -> bool:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(COLLECTED_SECONDS):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 (a Secret cannot be watched)
             await asyncio.sleep(0.05)
 
 

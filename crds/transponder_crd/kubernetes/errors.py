@@ -60,7 +60,7 @@ def store_error(code: int, headers: Mapping[str, str], status: JsonObject, what:
 
 
 def _conflict(status: JsonObject, what: str) -> StoreError:
-    if "UID in precondition" in str(status.get("message")):
+    if re.search(r"UID in (the )?precondition", str(status.get("message"))):
         return NotFound(f"{what} is another one by now")
     return Conflict(f"{what} has changed")
 
