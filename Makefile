@@ -9,10 +9,10 @@ TEST_STAMP := .venv/.installed-test
 INPUTS := pyproject.toml constraints.txt local/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check format crds bench soak clean
+.PHONY: help run demo test unit check format crds kind-up kind-down bench soak clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(RUN_STAMP)  ## run the product on this machine (ARGS="--host 0.0.0.0" for options; ARGS=--help lists them)
 	@exec .venv/bin/transponder local $(ARGS)
@@ -36,8 +36,15 @@ format: $(TEST_STAMP)  ## format the code
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-crds: $(RUN_STAMP)  ## write crds/*.yaml anew from the models
+crds: $(RUN_STAMP)  ## write crds/*.yaml anew from the models, and what the chart makes of them and of its values
 	@$(PY) -m transponder_crd --out crds
+	@$(PY) charts/generate.py
+
+kind-up: $(RUN_STAMP)  ## a cluster by kind (Docker), the images, the chart; prints the addresses
+	@charts/kind.sh up
+
+kind-down:  ## remove that cluster
+	@charts/kind.sh down
 
 bench: $(TEST_STAMP)  ## measure CPU, latency, skew and start of one relay (ARGS="-n 5 --seconds 60")
 	@PYTHONPATH=tests exec $(PY) -m bench $(ARGS)
