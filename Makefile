@@ -40,7 +40,7 @@ crds: $(RUN_STAMP)  ## write crds/*.yaml anew from the models, and what the char
 	@$(PY) -m transponder_crd --out crds
 	@$(PY) charts/generate.py
 
-kind-up: $(RUN_STAMP)  ## a cluster by kind (Docker), the images, the chart; prints the addresses
+kind-up:  ## a cluster by kind (Docker), the images, the chart; prints the addresses
 	@charts/kind.sh up
 
 kind-down:  ## remove that cluster
