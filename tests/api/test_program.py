@@ -254,7 +254,7 @@ async def test_the_second_signal_waits_for_nobody(world: World, tmp_path: Path) 
         ({"http_port": "x"}, "TRANSPONDER_HTTP_PORT: "),
         (
             {"http_port": "off", "ws_port": "off"},
-            "TRANSPONDER_HTTP_PORT: a port of HTTP or WebSockets at least must be",
+            "TRANSPONDER_HTTP_PORT: a port of HTTP or WebSockets",
         ),
         ({"ice_servers": "["}, "TRANSPONDER_ICE_SERVERS: must be JSON"),
         ({"token_file": "/none"}, "TRANSPONDER_TOKEN_FILE: must be a file that can be read, and /none is not"),

@@ -1,6 +1,7 @@
 """`transponder-api` as a program, on a real Kubernetes API server, with the rights that the chart gives it."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -132,7 +133,7 @@ class ApiPod:
 @asynccontextmanager
 async def running_api_pod(folder: Path, kubeconfig: Path, **settings: Any) -> AsyncIterator[ApiPod]:
     """The program for the length of the block; whatever is left of it is killed. Settings as in `lame_duck_seconds`."""
-    folder.mkdir(exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     http, websdk, metrics = free_port(), free_port(), free_port()
     variables: Mapping[str, Any] = {
         "host": "127.0.0.1",
