@@ -15,6 +15,8 @@ from transponder_operator.work_queue import retry_delay
 
 logger = logging.getLogger(__name__)
 
+logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it gets no signals
+
 END_SECONDS = 5.0
 """How long kopf may take to end. Its thread is a daemon, so it keeps the program from nothing."""
 

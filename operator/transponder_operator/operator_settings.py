@@ -48,6 +48,8 @@ class OperatorSettings(BaseSettings, AutoStartSettings, PodSettings):
     """The Secret with the key to relays' control ports; made if it does not exist."""
     resync_seconds: Annotated[float, Field(ge=1, le=3600)] = 120.0
     """Between two listings of all objects, which find what a watch has missed."""
+    watch_grace_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """A watch that has not told for so long what a listing found is dead: the operator is not live any more."""
     host: str = "0.0.0.0"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080

@@ -38,7 +38,7 @@ class PodHosts:
 
     async def make(self, installation: Installation) -> Host:
         kube, namespace, settings = installation.kube, installation.namespace, self._settings
-        key = await ensure_control_key(kube, namespace, settings.control_key_secret)
+        key = await ensure_control_key(kube, self._home, settings.control_key_secret)
         # an owner is in the namespace of what it owns
         pool_owner = await find_pool_owner(kube, namespace, settings.pool_owner) if namespace == self._home else None
         return PodRelays(

@@ -39,9 +39,6 @@ logger = logging.getLogger(__name__)
 FORCED = 130
 FAULT = 1
 
-DEAD_WATCH_SECONDS = 60.0
-"""A watch that has not told for so long what a listing found is dead."""
-
 LOGIN_SECONDS = 300.0
 """kopf asks for credentials anew so often: tokens of service accounts are exchanged every hour or so."""
 
@@ -142,7 +139,7 @@ class Operator:
             leading=self.lease.held,
             listed=self._listed.is_set() and self._installations.are_open,
             lease_seen=now - self.lease.seen_at,
-            unwatched=[kind for kind, seconds in missed.items() if seconds > DEAD_WATCH_SECONDS],
+            unwatched=[kind for kind, seconds in missed.items() if seconds > self._settings.watch_grace_seconds],
             longest_work=self._installations.longest_work,
             sweep_tried=now - self._sweep.tried_at,
             resync=self._settings.resync_seconds,

@@ -60,8 +60,8 @@ def utc_now() -> datetime:
 class Reconciler:
     """Level-triggered: `reconcile` may be called at any time and any number of times, but once at a time for a stream.
 
-    What it keeps between calls is a memory only: what relays acknowledged (losing it costs one PUT each), and how
-    long objects are there.
+    What it keeps between calls is a memory only: what relays acknowledged (losing it costs one PUT each), and since
+    when objects are there.
     """
 
     def __init__(

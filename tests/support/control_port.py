@@ -45,8 +45,8 @@ class ControlPort:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_put("/desired", self._put_desired)
-        app.router.add_get("/observed", self._get_observed)
+        app.router.add_put("/desired", self.put_desired)
+        app.router.add_get("/observed", self.get_observed)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -80,7 +80,7 @@ class ControlPort:
         self._broken.set()
         self._broken = asyncio.Event()
 
-    async def _put_desired(self, request: web.Request) -> web.Response:
+    async def put_desired(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         desired = DesiredRelay.model_validate_json(await request.read())
         self.puts.append(desired)
@@ -105,7 +105,7 @@ class ControlPort:
             publisher = PublisherReport(id=desired.publisher.id, state=PublisherState.WAITING)
         return RelayReport(instance=self.instance, publisher=publisher, outputs=outputs)
 
-    async def _get_observed(self, request: web.Request) -> web.StreamResponse:
+    async def get_observed(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         response = web.StreamResponse()
         await response.prepare(request)
