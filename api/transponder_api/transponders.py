@@ -52,11 +52,10 @@ class Transponders:
         return created
 
     async def find(self, stream_name: str | None = None, rtmp_url: str | None = None) -> list[RtmpTransponder]:
-        found = [
-            item
-            for item in (await self.store.list(RtmpTransponder)).items
-            if not item.deleting and matches(item, stream_name, rtmp_url, self.settings.defaults)
-        ]
+        found = await self._matching(stream_name, rtmp_url)
+        if not found and (stream_name, rtmp_url) != (None, None):
+            await self.store.refresh(RtmpTransponder)  # another replica may have made it a moment ago
+            found = await self._matching(stream_name, rtmp_url)
         if not found:
             asked = "rtmpUrl" if rtmp_url is not None else "streamName" if stream_name is not None else "transponders"
             raise NotFound(asked, "no transponder is like this")
@@ -85,6 +84,13 @@ class Transponders:
         await self._change(media_session_id, "plays no sound", sound=None)
 
     # ------------------------------------------------------------------------------------------ parts
+
+    async def _matching(self, stream_name: str | None, rtmp_url: str | None) -> list[RtmpTransponder]:
+        return [
+            item
+            for item in (await self.store.list(RtmpTransponder)).items
+            if not item.deleting and matches(item, stream_name, rtmp_url, self.settings.defaults)
+        ]
 
     async def _by_id(self, media_session_id: str) -> RtmpTransponder:
         try:

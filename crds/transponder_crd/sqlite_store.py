@@ -85,6 +85,9 @@ class SqliteStore:
             raise NotFound(f"no {kind.__name__} has this uid")
         return parse(kind, rows[0][0])
 
+    async def refresh(self, kind: type[Resource]) -> None:
+        """Reads are of the file itself."""
+
     async def create(self, obj: R) -> R:
         if not _NAME_RULE.fullmatch(obj.name) or len(obj.name) > 253:
             raise Invalid(f"{title(obj)}: metadata.name must be a DNS-1123 subdomain of at most 253 characters")

@@ -86,6 +86,11 @@ class Store(Protocol):
         """Raises NotFound."""
         ...
 
+    async def refresh(self, kind: type[Resource]) -> None:
+        """Return when all that anyone has written before this call is seen by reads. For a miss that should be none:
+        it may cost a listing."""
+        ...
+
     async def create(self, obj: R) -> R:
         """The object as stored, with uid, generation 1 and times. Its status is dropped. Raises AlreadyExists."""
         ...

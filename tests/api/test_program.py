@@ -134,10 +134,14 @@ async def test_a_session_of_one_is_known_to_the_other_at_once(world: World, repl
         assert (await there.rest.request("POST", "/whip/shop", data=OFFER.encode(), headers=SDP)).status == 409
         assert (await there.rest.request("DELETE", session)).status == 200
         assert (await here.rest.request("DELETE", session)).status == 404
+        again = await here.rest.request("POST", "/whip/shop", data=OFFER.encode(), headers=SDP)
+        assert again.status == 201, again.text
+        ended = await there.rest.request("POST", "/rest-api/stream/terminate", json={"name": "shop"})
+        assert ended.status == 200, ended.text
         here, there = there, here
     played = await here.rest.request("POST", "/whep/shop", data=PLAY_OFFER.encode(), headers=SDP)
     assert (await there.rest.request("DELETE", played.headers["Location"])).status == 200
-    assert len(world.relay.offers) == 5
+    assert len(world.relay.offers) == 10
 
 
 async def test_a_transponder_of_one_is_known_to_the_other_at_once(
@@ -146,6 +150,8 @@ async def test_a_transponder_of_one_is_known_to_the_other_at_once(
     here, there = replicas
     for _ in range(5):
         made = await here.rest.startup("shop", URL_WITH_KEY, rtmpTransponderFullUrl=True)
+        found = await there.rest.push("find", {"streamName": "shop"})
+        assert [one["mediaSessionId"] for one in found.body] == [made["mediaSessionId"]], found.text
         await there.rest.tell("mute", made["mediaSessionId"])
         await here.rest.until(made["mediaSessionId"], lambda one: bool(one["muted"]), "muted")
         await there.rest.tell("terminate", made["mediaSessionId"])

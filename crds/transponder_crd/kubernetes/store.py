@@ -90,11 +90,22 @@ class KubernetesStore:
     async def by_uid(self, kind: type[R], uid: str) -> R:
         mirror = await self._filled(kind)
         if not (found := mirror.of("uid", uid)):
-            await self._refresh(kind)  # another replica may have made it a moment ago
+            await self.refresh(kind)  # another replica may have made it a moment ago
             found = mirror.of("uid", uid)
         if not found:
             raise NotFound(f"no {kind.__name__} has this uid")
         return found[0]
+
+    async def refresh(self, kind: type[Resource]) -> None:
+        """List anew; callers share a listing that begins after they asked, at most one in REFRESH_SECONDS."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with self._refreshing[kind]:
+            if self._refreshed[kind] < asked:
+                await asyncio.sleep(max(0.0, self._refreshed[kind] + REFRESH_SECONDS - clock()))
+                began = clock()
+                self._mirrors[kind].replace(*await self._kube.list(objects(kind, self._namespace)))
+                self._refreshed[kind] = began
 
     async def watch(self, kind: type[R], resource_version: str) -> AsyncIterator[Event[R]]:
         if kind not in self._mirrors:
@@ -169,17 +180,6 @@ class KubernetesStore:
         if (base["metadata"]["uid"], base["metadata"]["resourceVersion"]) != (obj.uid, version):
             raise Conflict(f"{title(obj)} has changed")
         return base, read_object(kind, base)
-
-    async def _refresh(self, kind: type[Resource]) -> None:
-        """List anew; callers share a listing that begins after they asked, at most one in REFRESH_SECONDS."""
-        clock = asyncio.get_running_loop().time
-        asked = clock()
-        async with self._refreshing[kind]:
-            if self._refreshed[kind] < asked:
-                await asyncio.sleep(max(0.0, self._refreshed[kind] + REFRESH_SECONDS - clock()))
-                began = clock()
-                self._mirrors[kind].replace(*await self._kube.list(objects(kind, self._namespace)))
-                self._refreshed[kind] = began
 
     def _learnt(self, kind: type[R], raw: JsonObject) -> R:
         """The API server's answer to a write."""
