@@ -14,21 +14,25 @@ RUN python3 -m venv /pip && /pip/bin/pip install -q "pip>=25.1"
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 ENV PIP_CONSTRAINT=/src/constraints.txt
-# `install` GROUP: a virtual environment in /opt/transponder with what that program needs, and no pip.
-# Symbols for debuggers, sources of compiled modules and tests are most of what some wheels hold.
+# `install-group` GROUP: a virtual environment in /opt/transponder with what that program needs, and no pip.
+# Symbols for debuggers, sources of compiled modules and tests are most of what some wheels hold; so are the asynchronous
+# twin and the generated calls of the Kubernetes client, of which connections are used.
+# `install-program` NAME MODULE: our wheel, all of it compiled; that MODULE can be imported proves that nothing is missing.
 RUN printf '%s\n' '#!/bin/sh' 'set -eu' \
     'python3 -m venv --without-pip /opt/transponder' \
     '/pip/bin/pip --python /opt/transponder/bin/python install -q --only-binary :all: --group "$1"' \
     'cd /opt/transponder/lib/python3*/site-packages' \
     'find . -name "*.so" -type f -not -path "*.libs/*" -exec strip --strip-unneeded {} +' \
     'find . -type f \( -name "*.pyx" -o -name "*.pxd" -o -name "*.pyi" -o -name "*.c" -o -name "*.h" \) -delete' \
+    'rm -rf kubernetes/aio kubernetes/client/api/*_v[0-9]*_api.py' \
     'find . -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +' \
     > /usr/local/bin/install-group \
  && printf '%s\n' '#!/bin/sh' 'set -eu' \
     '/pip/bin/pip --python /opt/transponder/bin/python install -q --no-deps --no-compile /wheels/*.whl' \
     'cd /opt/transponder/bin' \
     'find . -type f -not -name "$1" -delete' \
-    '/opt/transponder/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/transponder/lib' \
+    '/opt/transponder/bin/python -m compileall -q --invalidation-mode unchecked-hash -x kubernetes/client/models /opt/transponder/lib' \
+    '/opt/transponder/bin/python -c "import $2"' \
     > /usr/local/bin/install-program \
  && chmod +x /usr/local/bin/install-group /usr/local/bin/install-program
 
@@ -44,17 +48,17 @@ RUN /pip/bin/pip wheel -q --no-deps --wheel-dir /wheels .
 FROM builder AS api-files
 RUN install-group image-api
 COPY --from=wheel /wheels /wheels
-RUN install-program transponder-api
+RUN install-program transponder-api transponder_api.__main__
 
 FROM builder AS operator-files
 RUN install-group image-operator
 COPY --from=wheel /wheels /wheels
-RUN install-program transponder-operator
+RUN install-program transponder-operator transponder_operator.__main__
 
 FROM builder AS relay-files
 RUN install-group image-relay
 COPY --from=wheel /wheels /wheels
-RUN install-program transponder-relay
+RUN install-program transponder-relay transponder_relay.zygote
 
 # ---------------------------------------------------------------------------------------------- the base without ballast
 # No pip, no manuals, no setuid bits. Python's own modules are compiled: the root of a container is read-only.
@@ -98,7 +102,7 @@ LABEL org.opencontainers.image.title=rtmp-transponder-operator \
 COPY --from=operator-files /opt/transponder /opt/transponder
 USER 65532:65532
 EXPOSE 8080
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python3", "-ISc", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 8080, timeout=3); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python3", "-ISc", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ.get('TRANSPONDER_PORT', 8080)), timeout=3); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["transponder-operator"]
 
 FROM runtime AS relay
@@ -124,5 +128,5 @@ ENV TRANSPONDER_HOST=0.0.0.0 TRANSPONDER_SOUNDS_FOLDER=/sounds
 VOLUME ["/sounds"]
 USER 65532:65532
 EXPOSE 8080 8081 9100
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python3", "-ISc", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ.get('TRANSPONDER_HTTP_PORT', 8081)), timeout=3); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python3", "-ISc", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ.get('TRANSPONDER_METRICS_PORT', 9100)), timeout=3); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["transponder-api"]

@@ -1,5 +1,7 @@
 """`transponder-relay`: one relay as a program of its own, as it runs in a pod. Its settings are in `environment`."""
 
+import errno
+import os
 import socket
 import sys
 
@@ -37,7 +39,8 @@ def _listen(environment: RelayEnvironment) -> socket.socket:
             return socket.create_server((str(host), port), family=family, backlog=128)
         return _listen_everywhere(port)
     except OSError as error:
-        raise StartError(f"{variable('control_port')}: port {port} cannot be opened: {error.strerror}") from None
+        why = os.strerror(error.errno) if error.errno else "unknown error"  # its own text tells the address again
+        raise StartError(f"{variable('control_port')}: port {port} cannot be opened: {why}") from None
 
 
 def _listen_everywhere(port: int) -> socket.socket:
@@ -45,7 +48,7 @@ def _listen_everywhere(port: int) -> socket.socket:
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, backlog=128, dualstack_ipv6=True)
         except OSError as error:
-            if error.errno in (98, 13):  # the port is the trouble, not IPv6
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):  # the port is the trouble, not IPv6
                 raise
     return socket.create_server(("", port), backlog=128)
 

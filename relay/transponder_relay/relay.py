@@ -19,6 +19,7 @@ from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.coding import missing_library
 from transponder_relay.sound.soundtrack import Soundtrack
 from transponder_relay.webrtc.settings import TransportSettings
+from transponder_relay.webrtc.sockets import player_ports
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Relay:
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
         self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
-        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
+        self.players = Players(_player_transport(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
         self._former = control.IngestStatistics()
         """Of the publishers before this one."""
@@ -354,5 +355,6 @@ class Relay:
         await asyncio.gather(*self._endings, self.players.close(), return_exceptions=True)
 
 
-def _transport_settings(settings: RelaySettings) -> TransportSettings:
-    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=settings.media_port_range)
+def _player_transport(settings: RelaySettings) -> TransportSettings:
+    ports = player_ports(settings.media_port_range)
+    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=ports)
