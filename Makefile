@@ -24,7 +24,7 @@ test: $(TEST_STAMP) check  ## run every check and every test
 	@$(PY) -m pytest $(ARGS)
 
 unit: $(TEST_STAMP)  ## only the tests that need no other program
-	@$(PY) -m pytest -m "not integration" $(ARGS)
+	@$(PY) -m pytest -m "not integration and not cluster" $(ARGS)
 
 check: $(TEST_STAMP)  ## formatting, lint, types, import rules
 	@.venv/bin/ruff format --check .
