@@ -77,19 +77,19 @@ def pod(
     return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": status if status is not None else ready()}
 
 
-def condition(kind: str, holds: bool, ago: float = 50.0, now: datetime = NOW, **more: str) -> JsonObject:
-    return {"type": kind, "status": str(holds), "lastTransitionTime": timestamp(ago, now), **more}
+def condition(kind: str, holds: bool, ago: float = 50.0, **more: str) -> JsonObject:
+    return {"type": kind, "status": str(holds), "lastTransitionTime": timestamp(ago), **more}
 
 
-def ready(now: datetime = NOW, ip: str = "10.0.0.7") -> JsonObject:
+def ready(ip: str = "10.0.0.7") -> JsonObject:
     """Runs, and its readiness probe succeeds."""
-    conditions = [condition(kind, True, now=now) for kind in ("PodScheduled", "ContainersReady", "Ready")]
-    return {"phase": "Running", "podIP": ip, "conditions": conditions, "containerStatuses": [running(now)]}
+    conditions = [condition(kind, True) for kind in ("PodScheduled", "ContainersReady", "Ready")]
+    return {"phase": "Running", "podIP": ip, "conditions": conditions, "containerStatuses": [running()]}
 
 
-def running(now: datetime = NOW) -> JsonObject:
+def running() -> JsonObject:
     """The relay's container."""
-    return _container({"running": {"startedAt": timestamp(50, now)}})
+    return _container({"running": {"startedAt": timestamp(50)}})
 
 
 def unready(ago: float = 5.0, **more: Any) -> JsonObject:

@@ -62,10 +62,13 @@ class History:
         if pod.state in (PodState.IDLE, PodState.SERVING) and pod.uid not in self._was_ready:
             self._was_ready.add(pod.uid)
             self.starts.clear()
-        news = (pod.state, pod.trouble, pod.doubt, pod.stream, gone)
-        if pod.stream_name and self._seen.get(pod.uid) != news:
+        if pod.stream_name and self._seen.get(pod.uid) != _news(pod, gone):
             self._wake(pod.stream_name)
-        self._seen[pod.uid] = news
+        self.saw(pod, gone=gone)
+
+    def saw(self, pod: RelayPod, *, gone: bool = False) -> None:
+        """Whom it concerns knows of the pod as it is."""
+        self._seen[pod.uid] = _news(pod, gone)
 
     def prune(self, uids: Iterable[str]) -> None:
         """`uids`: of all pods that there are; forget the others."""
@@ -88,6 +91,10 @@ class History:
                 self.of_stream(pod.stream_name).add(why, now, _claimed_at(pod))
         if self._observer:
             self._observer.on_lost(pod.stream_name, pod.name, why)
+
+
+def _news(pod: RelayPod, gone: bool) -> tuple[object, ...]:
+    return pod.state, pod.trouble, pod.doubt, pod.stream, gone
 
 
 def _claimed_at(pod: RelayPod) -> datetime | None:

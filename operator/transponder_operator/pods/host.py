@@ -102,12 +102,13 @@ class PodRelays:
     async def ensure(self, stream_name: str, owners: Sequence[OwnerReference]) -> RelayAddress | None:
         """Raises StoreError."""
         pod = await self._present(stream_name)
-        if pod is None or (not pod.unimpeded and self._may_swap(pod)):
+        if pod is None or (pod.starting and pod.trouble and self._has_ready()):
             pod = await self._obtain(stream_name, owners) or pod
         elif {owner.uid for owner in pod.owners} != {owner.uid for owner in owners}:
             pod = await self._pods.own(pod, owners) or await self._obtain(stream_name, owners)
         if pod is None:
             return None
+        self._history.saw(pod)
         address = self._reachable(pod)
         self._absences[stream_name] = pod.trouble or pod.doubt or STARTING
         return address
@@ -179,10 +180,10 @@ class PodRelays:
             self._history.starts.add(why, self._pods.now())
             return None
 
-    def _may_swap(self, pod: RelayPod) -> bool:
-        """Whether a pod that cannot start may be given up for one that is ready."""
+    def _has_ready(self) -> bool:
+        """Whether there is a pod to take in place of one that cannot start."""
         idle = self._pods.claimable()
-        return pod.starting and idle is not None and idle.state is PodState.IDLE
+        return idle is not None and idle.state is PodState.IDLE
 
     def _reachable(self, pod: RelayPod) -> RelayAddress | None:
         """The address of a pod that is ready, that still runs while it is drained, or whose relay is heard."""
