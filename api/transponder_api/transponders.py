@@ -19,6 +19,7 @@ from transponder_crd.meta import OwnerReference
 from transponder_crd.names import loggable, stream_object_name
 from transponder_crd.resource import RtmpTransponder, Sound, Stream, StreamPhase, TransponderSpec
 from transponder_crd.secret_url import new_transponder
+from transponder_crd.sounds import SoundRefused, find_sound
 from transponder_crd.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -142,9 +143,10 @@ class Transponders:
                 raise Conflict("rtmpUrl", "a transponder of this stream and this URL exists")
 
     def _check_sound(self, field: str, file: str) -> None:
-        # its rule lets no separator in, so it names something in the folder itself
-        if not (self.settings.sounds_folder / file).is_file():
-            raise NotFound(field, "there is no such file in the sounds folder")
+        try:
+            find_sound(self.settings.sounds_folder, file)
+        except (SoundRefused, OSError):
+            raise NotFound(field, "there is no such file in the sounds folder") from None
 
     @staticmethod
     def _log(transponder: RtmpTransponder, what: str) -> None:

@@ -176,6 +176,8 @@ def _relay_ready(sight: Sight) -> Finding:
         return Finding("False", *(sight.absence or ("RelayNotReady", "no relay is running")))
     if sight.report is None:
         return Finding("False", "RelaySilent", "the relay has not reported")
+    if sight.report.draining:
+        return Finding("True", "Draining", "the relay was told to end, and does so when its publisher goes")
     return Finding("True", "RelayRunning")
 
 

@@ -1,7 +1,9 @@
 """The eight calls as Flashphoner WCS has them: statuses, bodies, quirks."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,6 +199,22 @@ async def test_startup_with_action_sound_on(api: Api) -> None:
     sound = (await api.transponder(started["mediaSessionId"])).spec.sound
     assert sound is not None
     assert (sound.file, sound.loop) == ("beep.wav", False)
+
+
+async def test_a_sound_of_a_mounted_config_map_is_found_but_no_link_leads_out(api: Api, tmp_path: Path) -> None:
+    """A ConfigMap is mounted as links into a folder that is a link itself."""
+    mounted = api.sounds / "..2026"
+    mounted.mkdir()
+    (mounted / "beep.wav").write_bytes(b"RIFF")
+    (api.sounds / "..data").symlink_to("..2026")
+    (api.sounds / "beep.wav").symlink_to("..data/beep.wav")
+    (tmp_path / "secret").write_bytes(b"RIFF")
+    (api.sounds / "out.wav").symlink_to(tmp_path / "secret")
+    for name, status in (("beep.wav", 200), ("out.wav", 404)):
+        options = {"action": "sound_on", "soundFile": name}
+        answer = await api.push("startup", {"streamName": name, "rtmpUrl": URL, "options": options})
+        assert answer.status == status
+    shutil.rmtree(mounted)  # the next test gets the same folder
 
 
 async def test_startup_404_for_a_sound_file_that_is_not_there(api: Api) -> None:

@@ -109,6 +109,14 @@ ROWS = {
         TransponderPhase.LIVE,
         ("True RelayRunning", "True Publishing", "True Live", "True Live"),
     ),
+    "draining": (
+        Sight(
+            "relay-1",
+            RelayReport(instance="relay-1", draining=True, publisher=CONNECTED, outputs=[output(OutputState.LIVE)]),
+        ),
+        TransponderPhase.LIVE,
+        ("True Draining", "True Publishing", "True Live", "True Live"),
+    ),
     "holding": (
         sight(output(OutputState.HOLDING, live_since=LIVE_SINCE), publisher=None),
         TransponderPhase.HOLDING,
