@@ -2,6 +2,7 @@
 
 import json
 import re
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 from support.chart import CHART, ROOT, Object, of_kind, one, pods, render
 
+from transponder_api.metrics import KINDS
 from transponder_api.metrics import Metrics as ApiMetrics
 from transponder_crd.control import IngestStatistics
-from transponder_operator.metrics import Gauges
+from transponder_crd.resource import StreamPhase, TransponderPhase
+from transponder_operator.metrics import FAILURE_REASONS, RELAY_STATES, Gauges
 from transponder_operator.metrics import Metrics as OperatorMetrics
 from transponder_relay.metrics import RelayCollector
 from transponder_relay.relay import Relay
@@ -93,6 +96,31 @@ def test_labels_of_alerts_and_dashboard_exist(metrics: dict[str, set[str]]) -> N
         for name, selectors in LABELS.findall(expression):
             for label in re.findall(r'(\w+)\s*[=!]~?"', selectors):
                 assert label in metrics.get(name, set()) | FROM_PROMETHEUS | _families(name), (name, label)
+
+
+def known_values(label: str) -> set[str]:
+    """Of labels whose values are a closed set."""
+    offers = {status.name.lower() for status in HTTPStatus} | {"answered", "error"}
+    return {
+        "phase": {*TransponderPhase, *StreamPhase},
+        "state": set(RELAY_STATES),
+        "reason": set(FAILURE_REASONS),
+        "start": {"warm", "cold"},
+        "kind": set(KINDS),
+        "outcome": offers | {"success", "failure"},
+        "status": {f"{n}xx" for n in range(1, 6)},
+    }[label]
+
+
+def test_values_of_labels_exist() -> None:
+    asked = 0
+    for expression in expressions():
+        for _, selectors in LABELS.findall(expression):
+            for label, value in re.findall(r'(\w+)\s*[=!]~?"([^"]*)"', selectors):
+                if label not in FROM_PROMETHEUS:
+                    asked += 1
+                    assert set(value.split("|")) <= known_values(label), (expression, label)
+    assert asked >= 10
 
 
 def _families(name: str) -> set[str]:
