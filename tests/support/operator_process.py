@@ -73,9 +73,10 @@ class OperatorProcess:
 
 @asynccontextmanager
 async def operator_process(
-    folder: Path, kubeconfig: Path, farm_url: str, port: int, *, leads: bool = True, **settings: str
+    folder: Path, kubeconfig: Path, farm_url: str | None, port: int, *, leads: bool = True, **settings: str
 ) -> AsyncIterator[OperatorProcess]:
-    """Runs for the length of the block; it leads (or stands by) from its beginning."""
+    """Runs for the length of the block; it leads (or stands by) from its beginning. With a farm its relays are those of
+    the farm, else pods."""
     name = settings.setdefault("pod_name", "operator-0")
     log = folder / f"{name}-{port}.log"
     environment = {
@@ -83,14 +84,15 @@ async def operator_process(
         "PYTHONPATH": str(ROOT / "tests"),
         "HOME": str(folder),
         "KUBECONFIG": str(kubeconfig),
-        "FARM_URL": farm_url,
+        "FARM_URL": farm_url or "",
         "TRANSPONDER_HOST": "127.0.0.1",
         "TRANSPONDER_PORT": str(port),
         **{f"TRANSPONDER_{key.upper()}": value for key, value in settings.items()},
     }
+    module = "support.farm_operator" if farm_url else "transponder_operator"
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "support.farm_operator", env=environment, stdout=output, stderr=output
+            sys.executable, "-m", module, env=environment, stdout=output, stderr=output
         )
     operator = OperatorProcess(process, log, port)
     try:
