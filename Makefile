@@ -9,7 +9,7 @@ TEST_STAMP := .venv/.installed-test
 INPUTS := pyproject.toml constraints.txt local/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check format crds kind-up kind-down bench soak clean
+.PHONY: help run demo test unit test-cluster check format crds kind-up kind-down bench soak clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,11 +20,16 @@ run: $(RUN_STAMP)  ## run the product on this machine (ARGS="--host 0.0.0.0" for
 demo: $(TEST_STAMP)  ## publish, transpond, mute, insert a sound; writes demo-output/ (ARGS="--rtmp-url URL" for your server)
 	@PYTHONPATH=tests exec $(PY) -m demo $(ARGS)
 
-test: $(TEST_STAMP) check  ## run every check and every test
+test: $(TEST_STAMP) check  ## run every check and every test but those of test-cluster
 	@$(PY) -m pytest $(ARGS)
 
 unit: $(TEST_STAMP)  ## only the tests that need no other program
 	@$(PY) -m pytest -m "not integration and not cluster" $(ARGS)
+
+# What takes minutes the first time is done before the tests, whose time is limited. Where it cannot be done, they skip.
+test-cluster: $(TEST_STAMP)  ## tests on a real Kubernetes: of KUBECONFIG, else kind, else one made here (needs root, Go)
+	@PYTHONPATH=tests $(PY) -m cluster prepare || echo "test-cluster: going on without it"
+	@$(PY) -m pytest -m cluster $(ARGS)
 
 check: $(TEST_STAMP)  ## formatting, lint, types, import rules
 	@.venv/bin/ruff format --check .

@@ -1,17 +1,19 @@
-"""`python -m cluster up|down|status`: a Kubernetes cluster on this machine, for hand and for tests."""
+"""`python -m cluster prepare|up|down|status`: a Kubernetes cluster on this machine, for hand and for tests."""
 
 import argparse
 import sys
 
 from cluster import local
+from cluster.choice import wants_local
+from cluster.control_plane import prepare_control_plane
 from cluster.folders import Unavailable
 from cluster.processes import ProcessError
 
 
 def main() -> int:
-    """`up` prints the path of the kubeconfig on standard output."""
+    """`up` and `status` print the path of the kubeconfig; `prepare` builds and fetches what takes minutes."""
     parser = argparse.ArgumentParser(prog="cluster", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("command", choices=["prepare", "up", "down", "status"])
     command = parser.parse_args().command
     try:
         return _run(command)
@@ -21,6 +23,11 @@ def main() -> int:
 
 
 def _run(command: str) -> int:
+    if command == "prepare":
+        prepare_control_plane()
+        if wants_local():
+            local.prepare()
+        return 0
     if command == "down":
         local.down()
         return 0

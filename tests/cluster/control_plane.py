@@ -104,6 +104,13 @@ def control_plane(controllers: bool = False) -> Iterator[ControlPlane]:
             plane.stop()
 
 
+def prepare_control_plane() -> None:
+    """Build what it needs; a test that has less than minutes for it finds it there. Raises Unavailable."""
+    install(CONTROL_PLANE)
+    for program in ("kube-apiserver", "kube-controller-manager"):
+        kubernetes(program)
+
+
 def start_control_plane(folder: Path, place: Place, controllers: bool, scheduler: bool) -> ControlPlane:
     """Start it with everything it writes below the folder. Raises Unavailable, ProcessError."""
     authority = Authority(folder / "pki")

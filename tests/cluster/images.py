@@ -22,6 +22,7 @@ from cluster.folders import REPOSITORY, Unavailable, cache, say
 from cluster.node import PAUSE_IMAGE
 from cluster.packages import IMAGES, install
 from cluster.processes import Daemon, ProcessError, run, wait_for
+from cluster.sandbox import remove_control_groups
 
 TAG = "test"
 PROGRAMS = ("api", "operator", "relay")
@@ -31,6 +32,7 @@ _INCLUDE = "python3,python3-venv,python3-pip,ca-certificates"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BUILD_SECONDS = 1500
 _RECIPE = "1"
+_CONTROL_GROUP = "rtmp-transponder-build"
 
 
 def product_image(program: str) -> str:
@@ -123,6 +125,7 @@ def _docker() -> Iterator[_Docker]:
         socket, log = Path(scratch) / "docker.sock", Path(scratch) / "dockerd.log"
         options = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
         command = ["dockerd", f"--data-root={home}", f"--host=unix://{socket}", *options, f"--pidfile={scratch}/pid"]
+        command.append(f"--cgroup-parent=/{_CONTROL_GROUP}")
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         script = f"mount -t tmpfs tmpfs /run && exec {shlex.join(command)}"
         daemon = Daemon("dockerd", ["sh", "-c", script], log, within=namespaces)
@@ -133,6 +136,7 @@ def _docker() -> Iterator[_Docker]:
             yield docker
         finally:
             daemon.stop()
+            remove_control_groups(_CONTROL_GROUP)
 
 
 def _answers(docker: _Docker) -> bool:

@@ -76,6 +76,12 @@ def up() -> Cluster:
         return started
 
 
+def prepare() -> None:
+    """Build and fetch everything that `up` needs, so that it takes seconds. Raises Unavailable, ProcessError."""
+    with _only_one():
+        _prepared()
+
+
 def down() -> None:
     """End the cluster that `up` started, and what a killed one left."""
     with _only_one():
@@ -90,7 +96,6 @@ def running() -> Cluster | None:
 
 
 def _start(outlives: bool) -> Cluster:
-    _check_machine()
     _clean()
     archive = _prepared()
     began = time.monotonic()
@@ -144,6 +149,7 @@ def _check_machine() -> None:
 
 def _prepared() -> Path:
     """Everything that takes minutes the first time. Returns the archive of images."""
+    _check_machine()
     install({**CONTROL_PLANE, **NODE})
     network.check_free()
     tools.kubectl()

@@ -90,23 +90,23 @@ def _pod_logs(folder: Path) -> Path:
     return folder / "logs" / "node"
 
 
-def _control_groups() -> list[Path]:
+def _control_groups(name: str) -> list[Path]:
     if (_CGROUPS / "cgroup.controllers").exists():  # version 2
-        return [_CGROUPS / CONTROL_GROUP]
-    return [folder / CONTROL_GROUP for folder in _CGROUPS.iterdir() if folder.is_dir() and not folder.is_symlink()]
+        return [_CGROUPS / name]
+    return [folder / name for folder in _CGROUPS.iterdir() if folder.is_dir() and not folder.is_symlink()]
 
 
 def _make_control_groups() -> None:
-    for group in _control_groups():
+    for group in _control_groups(CONTROL_GROUP):
         group.mkdir(exist_ok=True)
         for name in ("cpuset.cpus", "cpuset.mems"):  # version 1: empty in a new group, which then can hold no process
             if (group / name).exists() and not (group / name).read_text().strip():
                 (group / name).write_text((group.parent / name).read_text())
 
 
-def remove_control_groups() -> None:
-    """Of a node that has ended; safe to call when there are none."""
-    for top in _control_groups():
+def remove_control_groups(name: str = CONTROL_GROUP) -> None:
+    """Of programs that have ended; safe to call when there are none."""
+    for top in _control_groups(name):
         for folder, _, _ in os.walk(top, topdown=False):
-            with contextlib.suppress(OSError):  # a member of it is still ending; the next start takes it over
+            with contextlib.suppress(OSError):  # a member is still ending; the next one takes the group over
                 os.rmdir(folder)
