@@ -88,6 +88,7 @@ def create_app(
     app.include_router(ice_route.router)
     app.include_router(page_router(page))
     app.add_api_route("/healthz", _healthz, operation_id="healthz", response_class=PlainTextResponse)
+    app.add_api_route("/healthz", _healthz, methods=["HEAD"], include_in_schema=False)  # load balancers ask so
     app.openapi = lambda: describe_app(app)  # type: ignore[method-assign]
     return app
 
