@@ -26,6 +26,12 @@ class ScriptedApi:
     bodies: list[Any] = field(default_factory=list)
     unexpected: int = 0
 
+    async def asked(self, count: int) -> None:
+        """Return after that many requests."""
+        async with asyncio.timeout(10):
+            while len(self.requests) < count:  # noqa: ASYNC110 (for a test)
+                await asyncio.sleep(0.005)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
         self.requests.append((request.method, request.path_qs))
@@ -54,7 +60,7 @@ def reset() -> Answer:
     async def give(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
-        raise ConnectionResetError
+        return web.Response()
 
     return give
 
@@ -71,7 +77,7 @@ def stream(*events: tuple[str, dict[str, Any]], then: str = "end") -> Answer:
         if then == "break":
             request.transport.abort()
         elif then == "silent":
-            while not request.transport.is_closing():  # noqa: ASYNC110 (aiohttp tells of it no other way)
+            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 (aiohttp tells of it no other way)
                 await asyncio.sleep(0.01)
         return response
 
@@ -93,7 +99,7 @@ async def scripted_api(folder: Path) -> AsyncIterator[ScriptedApi]:
     assert api.unexpected == 0, f"more requests than the test has answers for: {api.requests}"
 
 
-def write_kubeconfig(path: Path, server: str, token: str = "first") -> None:
+def write_kubeconfig(path: Path, server: str, token: str = "first") -> None:  # noqa: S107 (opens nothing)
     config = {
         "apiVersion": "v1",
         "kind": "Config",

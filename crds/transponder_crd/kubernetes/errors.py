@@ -13,7 +13,8 @@ from transponder_crd.store import AlreadyExists, Conflict, Gone, Invalid, NotFou
 JsonObject = dict[str, Any]
 
 MAX_TEXT = 300
-_QUOTED_VALUE = re.compile(r'[A-Z][A-Za-z ]+: (?:"(?:[^"\\]|\\.)*"|[-+.\w]+)(?:: |$)')
+_WITH_VALUE = re.compile(r"(?:Invalid|Unsupported|Duplicate) value: |Not found: ")
+_PLAIN_VALUE = re.compile(r"[-+.\w]+(?:: |$)")
 
 
 class Denied(StoreError):
@@ -68,12 +69,25 @@ def _conflict(status: JsonObject, what: str) -> StoreError:
 def _rules(status: JsonObject) -> str:
     """`field: rule` of every cause. A message quotes the value, which may be a secret: that part is left out."""
     causes = (status.get("details") or {}).get("causes") or []
-    texts = []
-    for cause in causes:
-        message = str(cause.get("message", ""))
-        rule = _QUOTED_VALUE.sub("", message, count=1) if _QUOTED_VALUE.match(message) else ""
-        texts.append(f"{cause.get('field', '')}: {rule or cause.get('reason', '')}")
+    # the one without a field says that others were not looked at
+    named = [cause for cause in causes if cause.get("field") not in {None, "", "<nil>"}]
+    texts = [f"{cause['field']}: {_rule(str(cause.get('message', ''))) or cause.get('reason')}" for cause in named]
     return _shown("; ".join(texts))
+
+
+def _rule(message: str) -> str:
+    """The text behind the value, which is JSON, a plain word, or (for rules in CEL) not there."""
+    given = _WITH_VALUE.match(message)
+    if given is None:
+        return message
+    rest = message[given.end() :]
+    if rest.startswith(('"', "{", "[")):
+        try:
+            _, end = json.JSONDecoder().raw_decode(rest)
+        except ValueError:
+            return ""
+        return rest[end:].removeprefix(": ")
+    return _PLAIN_VALUE.sub("", rest, count=1) if _PLAIN_VALUE.match(rest) else rest
 
 
 def _shown(text: str) -> str:

@@ -13,7 +13,7 @@ from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.errors import JsonObject
 from transponder_crd.kubernetes.mirror import Mirror
 from transponder_crd.kubernetes.paths import objects
-from transponder_crd.kubernetes.wire import changed_object, new_object, read_object
+from transponder_crd.kubernetes.wire import merge_patch, new_object, read_object
 from transponder_crd.names import stream_name_of
 from transponder_crd.records import merge, title
 from transponder_crd.resource import Resource, RtmpTransponder, Stream
@@ -125,22 +125,15 @@ class KubernetesStore:
         return self._learnt(kind, raw)
 
     async def update(self, obj: R) -> R:
-        base, old = await self._read_for_update(obj)
-        new = merge(old, obj)
-        if new == old:
-            return old
-        path = objects(type(obj), self._namespace, obj.name)
-        return self._learnt(type(obj), await self._kube.replace(path, changed_object(base, old, new)))
+        old = await self._read_for_update(obj)
+        return await self._write(old, merge(old, obj))
 
     async def update_status(self, obj: R) -> R:
         if "status" not in type(obj).model_fields:
             raise Invalid(f"{title(obj)} has no status")
-        base, old = await self._read_for_update(obj)
+        old = await self._read_for_update(obj)
         new = old.model_copy(update={"status": getattr(obj, "status")})  # noqa: B009 (not every kind has it)
-        if new == old:
-            return old
-        path = objects(type(obj), self._namespace, obj.name, "status")
-        return self._learnt(type(obj), await self._kube.replace(path, changed_object(base, old, new)))
+        return await self._write(old, new, "status")
 
     async def delete(self, kind: type[Resource], name: str, uid: str | None = None) -> None:
         answer = await self._kube.delete(objects(kind, self._namespace, name), uid=uid)
@@ -171,15 +164,21 @@ class KubernetesStore:
             self._mirrors[kind].apply("MODIFIED", raw)
         return raw
 
-    async def _read_for_update(self, obj: R) -> tuple[JsonObject, R]:
-        """The stored object, as it is and as we read it. Raises Conflict unless it is the version that `obj` has."""
+    async def _read_for_update(self, obj: R) -> R:
+        """The stored object. Raises Conflict unless it is the version that `obj` has."""
         kind, version = type(obj), obj.metadata.resource_version
-        base = self._mirrors[kind].raw(obj.name) if kind in self._mirrors else None
-        if base is None or base["metadata"]["resourceVersion"] != version:
-            base = await self._fetch(kind, obj.name)
-        if (base["metadata"]["uid"], base["metadata"]["resourceVersion"]) != (obj.uid, version):
+        old = self._mirrors[kind].get(obj.name) if kind in self._mirrors else None
+        if old is None or old.metadata.resource_version != version:
+            old = read_object(kind, await self._fetch(kind, obj.name))
+        if (old.uid, old.metadata.resource_version) != (obj.uid, version):
             raise Conflict(f"{title(obj)} has changed")
-        return base, read_object(kind, base)
+        return cast(R, old)
+
+    async def _write(self, old: R, new: R, subresource: str | None = None) -> R:
+        if new == old:
+            return old
+        path = objects(type(new), self._namespace, new.name, subresource)
+        return self._learnt(type(new), await self._kube.patch(path, merge_patch(old, new)))
 
     def _learnt(self, kind: type[R], raw: JsonObject) -> R:
         """The API server's answer to a write."""

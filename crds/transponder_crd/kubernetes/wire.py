@@ -1,6 +1,6 @@
 """Objects of ours as JSON of the API server, and back, pure.
 
-Reading ignores fields that we do not know (a newer version's), writing leaves them as they are.
+Reading ignores fields that we do not know (a newer version's); writing says what changes and no more, so they stay.
 """
 
 import base64
@@ -41,11 +41,14 @@ def new_object(obj: Resource, namespace: str) -> JsonObject:
     return {**record, "metadata": {**metadata, "name": obj.name, "namespace": namespace}}
 
 
-def changed_object(base: JsonObject, old: Resource, new: Resource) -> JsonObject:
-    """`base` (which `old` was read from) with what differs between `old` and `new`. Raises Invalid."""
+def merge_patch(old: Resource, new: Resource) -> JsonObject:
+    """What makes the stored `old` into `new` (RFC 7396), and of no later version of it. Fields that we do not know are
+    not in it. A null that is new inside of `options` cannot be said and is left out. Raises Invalid."""
     if old.name != new.name:
         raise ValueError(f"{title(old)} and {title(new)} are two objects")
-    return _overlay(base, _record(old), _record(new))
+    patch = _difference(_record(old), _record(new))
+    version = {"resourceVersion": old.metadata.resource_version}
+    return {**patch, "metadata": {**patch.get("metadata", {}), **version}}
 
 
 def _record(obj: Resource) -> JsonObject:
@@ -58,17 +61,16 @@ def _record(obj: Resource) -> JsonObject:
     return record
 
 
-def _overlay(base: JsonObject, old: JsonObject, new: JsonObject) -> JsonObject:
-    result = dict(base)
-    for key in old.keys() - new.keys():
-        result.pop(key, None)
+def _difference(old: JsonObject, new: JsonObject) -> JsonObject:
+    patch: JsonObject = dict.fromkeys(old.keys() - new.keys())
     for key, value in new.items():
-        before, there = old.get(key), result.get(key)
-        if isinstance(value, dict) and isinstance(there, dict):
-            result[key] = _overlay(there, before if isinstance(before, dict) else {}, value)
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := _difference(before, value):
+                patch[key] = inner
         elif key not in old or json.dumps(before) != json.dumps(value):  # 1 == True in Python alone
-            result[key] = value
-    return result
+            patch[key] = value
+    return patch
 
 
 def _revealed(raw: JsonObject) -> JsonObject:

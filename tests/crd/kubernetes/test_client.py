@@ -115,7 +115,11 @@ async def test_rules_are_told_without_the_values(api: ScriptedApi, kube: Kube) -
         {"field": "spec.rtmpUrl", "message": f'Invalid value: "{SECRET}\\"": spec.rtmpUrl in body should match \'^r\''},
         {"field": "spec.muted", "message": "Invalid value: 7: must be of type boolean", "reason": "x"},
         {"field": "spec", "message": f'Invalid value: {{"rtmpUrl":"{SECRET}"}}: no', "reason": "FieldValueInvalid"},
-        {"field": "metadata.name", "message": "Required value: name is required", "reason": "FieldValueRequired"},
+        {"field": "spec", "message": f'Invalid value: {{rtmpUrl: "{SECRET}"}}: no', "reason": "FieldValueInvalid"},
+        {"field": "spec", "message": "Invalid value: streamName is immutable"},
+        {"field": "spec.x", "message": 'Unsupported value: "mp3": supported values: "aac"'},
+        {"field": "metadata.name", "message": "Required value", "reason": "FieldValueRequired"},
+        {"field": "<nil>", "message": "Invalid value: null: some validation rules were not checked"},
     ]
     body = {"kind": "Status", "reason": "Invalid", "message": SECRET, "details": {"causes": causes}}
     api.answers.append(answer(body, 422))
@@ -123,7 +127,8 @@ async def test_rules_are_told_without_the_values(api: ScriptedApi, kube: Kube) -
         await kube.create(LIST, OBJECT)
     assert str(caught.value) == (
         "rtmptransponders demo: spec.rtmpUrl: spec.rtmpUrl in body should match '^r'; "
-        "spec.muted: must be of type boolean; spec: FieldValueInvalid; metadata.name: FieldValueRequired"
+        "spec.muted: must be of type boolean; spec: no; spec: FieldValueInvalid; spec: streamName is immutable; "
+        'spec.x: supported values: "aac"; metadata.name: Required value'
     )
 
 
@@ -271,8 +276,7 @@ async def test_a_watch_is_ended_at_once(api: ScriptedApi, kube: Kube) -> None:
     async with aclosing(kube.watch(LIST, "4")) as events:
         await anext(events)
     reader = asyncio.create_task(collect(kube))
-    while len(api.requests) < 2:
-        await asyncio.sleep(0.01)
+    await api.asked(2)
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader

@@ -26,25 +26,25 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 def plane() -> Iterator[ControlPlane]:
     try:
         with control_plane(controllers=True) as plane:
-            asyncio.run(_install(plane.kubeconfig))
+            asyncio.run(install(plane.kubeconfig))
             yield plane
     except Unavailable as reason:
         pytest.skip(str(reason))
 
 
-async def _install(kubeconfig: Path) -> None:
+async def install(kubeconfig: Path) -> None:
     kube = Kube.connect(kubeconfig)
     for kind in KINDS:
         # as a person installs it: through YAML
         await kube.create(CRDS, yaml.safe_load(yaml.safe_dump(custom_resource_definition(kind))))
     for kind in KINDS:
-        while not await _established(kube, f"{CRDS}/{kind.PLURAL}.transponder.dev"):
+        while not await _established(kube, f"{CRDS}/{kind.PLURAL}.transponder.dev"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await kube.close()
 
 
 async def _established(kube: Kube, path: str) -> bool:
-    conditions = (await kube.get(path)).get("status", {}).get("conditions", [])
+    conditions = (await kube.get(path)).get("status", {}).get("conditions") or []
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
