@@ -50,6 +50,7 @@ class RelayLinks(Protocol):
     def follow(self, stream_name: str, address: RelayAddress) -> None: ...
     def unfollow(self, stream_name: str) -> None: ...
     def report(self, stream_name: str) -> RelayReport | None: ...
+    async def first_report(self, stream_name: str) -> None: ...
 
 
 def utc_now() -> datetime:
@@ -165,7 +166,6 @@ class Reconciler:
         if address is None:
             self._forget(stream_name)
             return Sight(None, None, self._host.absence(stream_name)), None
-        self._relays.follow(stream_name, address)
         failure = None
         if self._acknowledged.get(stream_name) != (address.instance, desired):
             try:
@@ -173,6 +173,10 @@ class Reconciler:
                 self._acknowledged[stream_name] = (address.instance, desired)
             except RelayError as error:
                 failure = error
+        self._relays.follow(stream_name, address)
+        if not failure:
+            # a moment's patience: else each start of this program would write that all relays are silent
+            await self._relays.first_report(stream_name)
         return Sight(address.instance, self._relays.report(stream_name)), failure
 
     async def _end_relay(self, stream_name: str) -> None:

@@ -30,6 +30,7 @@ from transponder_crd.resource import (
 )
 from transponder_crd.sqlite_store import SqliteStore
 from transponder_crd.store import Conflict, NotFound, edit
+from transponder_operator import relays as relays_module
 from transponder_operator.reconcile import Reconciler
 from transponder_operator.relays import RelayError, Relays
 
@@ -283,6 +284,39 @@ async def test_reconnecting_tells_why(bench: Bench, caplog: pytest.LogCaptureFix
     status = (await bench.transponder()).status
     assert (status.last_error, status.reconnects) == ("Refused: connection refused", 1)
     assert bench.told == [("RtmpTransponder", "WaitingForPublisher"), ("RtmpTransponder", "Reconnecting")]
+
+
+async def test_a_reconciler_that_begins_anew_writes_nothing(bench: Bench) -> None:
+    """It waits for the first report: else every start would say for a moment that all relays are silent."""
+    await bench.add()
+    await bench.publish()
+    await bench.settle()
+    bench.port.say_outputs(state=OutputState.LIVE)
+    await bench.settle()
+    before = await bench.transponder()
+    assert before.status.phase == TransponderPhase.LIVE
+    async with Relays(lambda _: None) as relays:
+        await Reconciler(bench.store, bench.host, relays, Defaults()).reconcile("demo")
+    assert await bench.transponder() == before
+
+
+async def test_a_new_transponder_is_written_once_its_relay_reports(bench: Bench) -> None:
+    await bench.add()
+    await bench.reconcile()
+    assert await bench.phase() == TransponderPhase.WAITING_FOR_PUBLISHER
+
+
+async def test_a_relay_that_does_not_report_delays_nothing_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays_module, "FIRST_REPORT_SECONDS", 0.05)
+    await bench.add()
+    await bench.host.replace("demo")
+    bench.port.answers = False
+    await bench.reconcile()
+    assert await bench.phase() == TransponderPhase.PENDING
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert relay.reason == "RelaySilent"
 
 
 # ---------------------------------------------------------------------------------------------- deletion

@@ -34,6 +34,8 @@ class ControlPort:
         self.follow_count = 0
         self.answers = True
         """Whether outputs and publisher that are desired show in the report at once."""
+        self.goes_live = False
+        """Whether a publisher is connected as soon as it is desired, and outputs are live then."""
         self._changed = asyncio.Event()
         self._broken = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -98,11 +100,14 @@ class ControlPort:
             )
             for o in desired.outputs
         ]
+        if self.goes_live and desired.publisher:
+            outputs = [output.model_copy(update={"state": OutputState.LIVE}) for output in outputs]
         publisher = self.report.publisher if self.report else None
         if desired.publisher is None:
             publisher = None
         elif publisher is None or publisher.id != desired.publisher.id:
-            publisher = PublisherReport(id=desired.publisher.id, state=PublisherState.WAITING)
+            state = PublisherState.CONNECTED if self.goes_live else PublisherState.WAITING
+            publisher = PublisherReport(id=desired.publisher.id, state=state)
         return RelayReport(instance=self.instance, publisher=publisher, outputs=outputs)
 
     async def get_observed(self, request: web.Request) -> web.StreamResponse:

@@ -21,8 +21,10 @@ from transponder_operator.installation import Host, Installation
 class RelayFarm:
     """By stream: a relay that was asked for, until it is deleted."""
 
-    def __init__(self) -> None:
+    def __init__(self, goes_live: bool = False) -> None:
+        """`goes_live`: see `ControlPort`."""
         self.relays: dict[str, ControlPort] = {}
+        self._goes_live = goes_live
         self.deleted: list[str] = []
         self.url = ""
         self._count = 0
@@ -57,6 +59,7 @@ class RelayFarm:
         if stream_name not in self.relays:
             self._count += 1
             port = ControlPort(f"relay-{self._count}")
+            port.goes_live = self._goes_live
             self.relays[stream_name] = self._by_instance[port.instance] = port
         return web.json_response({"instance": self.relays[stream_name].instance})
 
