@@ -29,9 +29,10 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes carry no token and tell nothing."""
 
 
-def control_app(relay: Relay, token: str) -> web.Application:
-    """The aiohttp application of one relay."""
-    app = web.Application(middlewares=[_bearer(token)], client_max_size=1 << 20)
+def control_app(relay: Relay, token: str, *, open_metrics: bool = False) -> web.Application:
+    """The aiohttp application of one relay. `open_metrics`: /metrics wants no token."""
+    open_paths = OPEN_PATHS | {"/metrics"} if open_metrics else OPEN_PATHS
+    app = web.Application(middlewares=[_bearer(token, open_paths)], client_max_size=1 << 20)
     app[RELAY] = relay
     app[METRICS] = CollectorRegistry()
     app[METRICS].register(RelayCollector(relay))
@@ -48,13 +49,13 @@ def control_app(relay: Relay, token: str) -> web.Application:
     return app
 
 
-def _bearer(token: str) -> Middleware:
+def _bearer(token: str, open_paths: frozenset[str]) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if request.path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
+        if request.path not in open_paths and not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized
         return await handler(request)
 

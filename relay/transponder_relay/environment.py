@@ -42,6 +42,8 @@ class RelayEnvironment(BaseSettings):
     media_addresses: MediaAddresses = []
     """Addresses offered to browsers; without one all of the machine. One that is not of the machine is taken for the
     outer side of a 1:1 NAT that keeps the port."""
+    media_nat: bool = False
+    """Each of them is such an outer side, even if the machine has the same address: 127.0.0.1, or a node's."""
     media_port_range: MediaPortRange = None
     """First and last UDP port."""
     max_bitrate: MaxBitrate = 4_000_000
@@ -50,6 +52,8 @@ class RelayEnvironment(BaseSettings):
     """Folder of the WAV files that may be played."""
     rtmps_ca_file: Authorities | None = None
     """PEM file of authorities to trust besides those of the system."""
+    open_metrics: bool = False
+    """`/metrics` of the control port without the token, for a Prometheus that cannot know it. They hold no secret."""
     drain_seconds: Annotated[float, Field(ge=0, le=7 * DAY)] = 0.0
     """How long the publisher may stay after SIGTERM."""
     log_level: LogLevel = "INFO"
@@ -64,9 +68,11 @@ class RelayEnvironment(BaseSettings):
                 "token": _read_token(self.token_file),
                 "sounds_folder": self.sounds_folder,
                 "media_addresses": [str(address) for address in self.media_addresses],
+                "media_nat": self.media_nat,
                 "media_port_range": self.media_port_range,
                 "max_bitrate": self.max_bitrate,
                 "rtmps_ca_file": self.rtmps_ca_file,
+                "open_metrics": self.open_metrics,
                 "drain_seconds": self.drain_seconds,
                 "log_level": self.log_level,
             }

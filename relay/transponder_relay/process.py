@@ -40,7 +40,11 @@ async def _serve(settings: RelaySettings, listener: socket.socket) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, signals.put_nowait, None)
     relay = Relay(settings)
-    runner = web.AppRunner(control_app(relay, settings.token.get_secret_value()), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        control_app(relay, settings.token.get_secret_value(), open_metrics=settings.open_metrics),
+        access_log=None,
+        shutdown_timeout=0.1,
+    )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     await signals.get()

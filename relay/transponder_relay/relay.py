@@ -357,4 +357,4 @@ class Relay:
 
 def _player_transport(settings: RelaySettings) -> TransportSettings:
     ports = player_ports(settings.media_port_range)
-    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=ports)
+    return TransportSettings(addresses=tuple(settings.media_addresses), nat=settings.media_nat, port_range=ports)

@@ -70,6 +70,8 @@ class RelaySettings(Model):
     sounds_folder: Path | None = None
     media_addresses: list[str] = []
     """Addresses offered to browsers; empty: every address of the machine."""
+    media_nat: bool = False
+    """Each of them is the outer side of a 1:1 NAT, even if the machine has the same address."""
     media_port_range: tuple[Port, Port] | None = None
     """First and last UDP port; none: any free port."""
     max_bitrate: int = 4_000_000
@@ -78,6 +80,8 @@ class RelaySettings(Model):
     """PEM file of authorities to trust besides those of the system."""
     offer_timeout: float = 30.0
     """Seconds that a publisher may take from being desired to its offer."""
+    open_metrics: bool = False
+    """`/metrics` without the token."""
     drain_seconds: float = 0.0
     """How long the publisher may stay after SIGTERM; 0 ends all at once."""
     log_level: str = "INFO"

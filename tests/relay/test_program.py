@@ -201,6 +201,22 @@ async def test_it_is_idle_until_it_is_given_a_stream_and_keeps_that(tmp_path: Pa
     assert [line["message"] for line in lines] == ["serves stream one?…"]
 
 
+async def test_metrics_may_be_open_and_nothing_else_is(tmp_path: Path) -> None:
+    async def without_token(relay: RelayProgram, path: str) -> int:
+        async with (
+            aiohttp.ClientSession(relay.http._base_url, trust_env=False) as http,
+            http.get(path) as response,
+        ):
+            return response.status
+
+    for number, status in (("0", 401), ("1", 200)):
+        (tmp_path / number).mkdir()
+        async with RelayProgram.running(tmp_path / number, OPEN_METRICS=number) as relay:
+            assert await relay.status("/metrics") == 200
+            assert await without_token(relay, "/metrics") == status
+            assert await without_token(relay, "/observed") == 401
+
+
 # ---------------------------------------------------------------------------------------------- end
 
 

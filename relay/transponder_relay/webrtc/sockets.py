@@ -25,11 +25,17 @@ def player_ports(ports: Range | None) -> Range | None:
     return first + min(PUBLISHER_PORTS, last - first), last
 
 
-def bind_host(address: str) -> str:
+def bind_host(address: str, *, outer: bool = False) -> str:
     """Where to bind for a candidate of that address. One that is not of this machine is the outer side of a NAT; all
-    of a family share one socket, since the NAT shows its port under each of them."""
+    of a family share one socket, since the NAT shows its port under each of them. `outer`: it is one in any case."""
+    if outer:
+        return _everywhere(address)
     if address in ("127.0.0.1", "::1") or address in get_host_addresses(use_ipv4=True, use_ipv6=True):
         return address
+    return _everywhere(address)
+
+
+def _everywhere(address: str) -> str:
     return "::" if ":" in address else "0.0.0.0"
 
 

@@ -158,9 +158,10 @@ class _IceConnection(aioice.Connection):
     ) -> list[aioice.Candidate]:
         wanted = self._settings.addresses or [*addresses, "127.0.0.1"]
         ordered = sorted(dict.fromkeys(wanted), key=lambda a: ":" in a)
+        outer = self._settings.nat and bool(self._settings.addresses)
         opened: dict[str, _MediaProtocol] = {}
         for preference, address in enumerate(ordered):
-            host = bind_host(address)
+            host = bind_host(address, outer=outer)
             try:
                 protocol = opened.get(host) or await self._open(host)
             except OSError as error:

@@ -72,6 +72,20 @@ async def test_media_passes_the_node(relay: Relay, places: tuple[Namespace, Name
         assert report.state is PublisherState.CONNECTED
 
 
+async def test_an_outer_address_that_the_pod_has_too(places: tuple[Namespace, Namespace]) -> None:
+    """As kind's 127.0.0.1: the pod's own 203.0.113.10 must not be where it listens."""
+    pod, _ = places
+    pod.run("ip", "address", "add", f"{NODE[0]}/32", "dev", "lo")
+    settings = {"instance": "pod", "token": "t", "media_addresses": NODE[:1], "media_port_range": PORTS}
+    relay = Relay(RelaySettings.model_validate({**settings, "media_nat": True}))
+    try:
+        async with WhipSender(clip(), address=BROWSER[0]) as sender:
+            await publish(relay, 0, sender, places)
+            await until(lambda: relay.report().ingest.video_frames > 30, 10)
+    finally:
+        await relay.close()
+
+
 async def test_publishers_follow_each_other_in_the_block(relay: Relay, places: tuple[Namespace, Namespace]) -> None:
     """Each comes while the one before it is still there, six in a block of four."""
     for number in range(6):

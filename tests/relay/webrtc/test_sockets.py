@@ -71,6 +71,8 @@ def test_where_to_bind() -> None:
     assert bind_host("::1") == "::1"
     assert bind_host("203.0.113.7") == "0.0.0.0"
     assert bind_host("2001:db8::7") == "::"
+    assert bind_host("127.0.0.1", outer=True) == "0.0.0.0"
+    assert bind_host("::1", outer=True) == "::"
 
 
 def test_an_error_that_is_not_about_a_port_is_told_as_it_is() -> None:
