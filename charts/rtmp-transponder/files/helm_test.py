@@ -4,10 +4,13 @@ import json
 import os
 import time
 import uuid
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-API, TOKEN = os.environ["API"], os.environ.get("TOKEN")
+API = os.environ["API"]
+TOKEN_FILE = Path("/etc/transponder/token/token")
+TOKEN = TOKEN_FILE.read_text().strip() if TOKEN_FILE.exists() else None
 NEEDS_STREAM = os.environ["STARTUP_NEEDS_STREAM"] == "true"
 SECONDS = 60
 
