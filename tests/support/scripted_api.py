@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class ScriptedApi:
     tokens: list[str | None] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
     unexpected: int = 0
+    port: int = 0
 
     async def asked(self, count: int) -> None:
         """Return after that many requests."""
@@ -85,15 +87,16 @@ def stream(*events: tuple[str, dict[str, Any]], then: str = "end") -> Answer:
 
 
 @asynccontextmanager
-async def scripted_api(folder: Path) -> AsyncIterator[ScriptedApi]:
+async def scripted_api(folder: Path, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedApi]:
     api = ScriptedApi(folder / "kubeconfig")
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    write_kubeconfig(api.kubeconfig, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    api.port = runner.addresses[0][1]
+    write_kubeconfig(api.kubeconfig, f"http://127.0.0.1:{api.port}")
     yield api
     await runner.cleanup()
     assert api.unexpected == 0, f"more requests than the test has answers for: {api.requests}"

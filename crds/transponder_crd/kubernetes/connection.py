@@ -91,7 +91,7 @@ class Connection:
             raise NoCluster(f"no Kubernetes cluster to connect to: {error}") from None
 
     def close(self) -> None:
-        self._client.close()
+        self._client.pool_manager.clear()
 
     def login(self) -> Login:
         """As it is now: tokens are exchanged every hour or so."""

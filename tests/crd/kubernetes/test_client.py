@@ -1,6 +1,7 @@
 """The client against a scripted server: errors, tries again, credentials, watches."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from kubernetes.config import incluster_config
 from support.scripted_api import ScriptedApi, answer, refusal, reset, scripted_api, stream, write_kubeconfig
 
+from transponder_crd.kubernetes import connection
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.connection import NoCluster
 from transponder_crd.kubernetes.errors import Denied
@@ -215,6 +219,33 @@ async def test_a_token_that_stays_bad(api: ScriptedApi, kube: Kube) -> None:
     with pytest.raises(Denied, match="Unauthorized"):
         await kube.get(PATH)
     assert "first" not in repr(kube.login())
+
+
+async def test_as_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By TLS and the token of the service account, which kubelet exchanges every hour or so."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    (tmp_path / "token").write_text("first", encoding="ascii")
+    (tmp_path / "namespace").write_text("mine", encoding="ascii")
+    monkeypatch.setattr(connection, "NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    async with scripted_api(tmp_path, tls) as api:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(api.port))
+        kube = Kube.connect()
+        assert kube.namespace == "mine"
+        api.answers += [answer(OBJECT), refusal(401, "Unauthorized"), answer(OBJECT), stream(event("ADDED", 5))]
+        await kube.get(PATH)
+        (tmp_path / "token").write_text("second", encoding="ascii")
+        await kube.get(PATH)
+        assert await collect(kube) == ["ADDED5"]
+        await kube.close()
+    assert [str(token).lower() for token in api.tokens] == [
+        f"bearer {n}" for n in ("first", "first", "second", "second")
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- watching
