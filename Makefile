@@ -9,7 +9,7 @@ TEST_STAMP := .venv/.installed-test
 INPUTS := pyproject.toml constraints.txt local/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit test-cluster check format crds kind-up kind-down bench soak clean
+.PHONY: help run demo test unit test-cluster check format crds kind-up kind-down bench soak scale clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench: $(TEST_STAMP)  ## measure CPU, latency, skew and start of one relay (ARGS
 
 soak: $(TEST_STAMP)  ## publishers and destinations come and go for 20 minutes; nothing may be left (ARGS="--minutes 5")
 	@PYTHONPATH=tests exec $(PY) -m soak $(ARGS)
+
+scale: $(TEST_STAMP)  ## 1,000 transponders on a real API server: time, writes, memory of the operator (ARGS="-n 200")
+	@PYTHONPATH=tests exec $(PY) -m scale $(ARGS)
 
 clean:  ## remove what make installed and wrote
 	rm -rf .venv demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
