@@ -117,7 +117,8 @@ class ControlPort:
         self.followers += 1
         self.follow_count += 1
         try:
-            await self._stream(response)
+            with contextlib.suppress(ConnectionError):  # who listened has gone
+                await self._stream(response)
         finally:
             self.followers -= 1
         if request.transport:
