@@ -12,7 +12,7 @@ INPUTS := pyproject.toml constraints.txt local/install.sh
 .PHONY: help run demo test unit test-cluster check format crds kind-up kind-down bench soak scale clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(RUN_STAMP)  ## run the product on this machine (ARGS="--host 0.0.0.0" for options; ARGS=--help lists them)
 	@exec .venv/bin/transponder local $(ARGS)

@@ -80,7 +80,7 @@ def _build(module: Path, package: str, path: Path, link: str) -> None:
             "-ldflags",
             link,
             "-o",
-            target,
+            str(target),
             package,
         ]
         done = subprocess.run(

@@ -50,6 +50,7 @@ def build_images() -> Path:
         docker.build(PEER_IMAGE, Path(__file__).parent / "peer", base)
         for program in PROGRAMS:
             docker.build(product_image(program), REPOSITORY, base, "--target", program)
+        docker.tidy(base)
         return docker.save(names)
 
 
@@ -100,6 +101,13 @@ class _Docker:
         self.run("build", *arguments, str(context), seconds=_BUILD_SECONDS)
         size = int(self.run("image", "inspect", "--format", "{{.Size}}", name)) / 1e6
         say(f"image {name}: {size:.0f} MB, {time.monotonic() - began:.0f} s")
+
+    def tidy(self, base: str) -> None:
+        """Remove bases of other months, and layers of builds of another day that nothing was made of."""
+        for old in self.run("images", "--format", "{{.Repository}}:{{.Tag}}", base.rpartition(":")[0]).split():
+            if old != base:
+                self.run("rmi", "--no-prune", old)
+        self.run("image", "prune", "--force", "--filter", "until=24h", seconds=300)
 
     def save(self, names: list[str]) -> Path:
         """One archive, made only if an image has changed since the last."""

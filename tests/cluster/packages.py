@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from cluster.folders import Unavailable, say
+from cluster.processes import PATH
 
 CONTROL_PLANE = {"etcd": "etcd-server"}
 NODE = {
@@ -38,5 +39,4 @@ def install(programs: dict[str, str]) -> None:
 
 
 def _missing(programs: dict[str, str]) -> list[str]:
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    return [package for program, package in programs.items() if shutil.which(program, path=path) is None]
+    return [package for program, package in programs.items() if shutil.which(program, path=PATH) is None]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOG_TAIL = 3_000
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+"""Where programs are looked for: some of a node's are not for everybody's PATH."""
 _END_SECONDS = 10.0
 
 
@@ -30,7 +32,6 @@ class Daemon:
     log: Path
     within: Sequence[str] = ()
     outlives: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -44,7 +45,7 @@ class Daemon:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", **self.environment},
+                env={"PATH": PATH, "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"},
             )
 
     @property
