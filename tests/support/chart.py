@@ -36,17 +36,18 @@ def run_helm(helm: Path, *arguments: str | Path) -> str:
 
 
 @functools.cache
-def rendered_text(helm: Path, values: Path | None = None, more: str = "{}") -> str:
-    """All manifests, as `helm template` prints them; `more` is a JSON object of values over those of the file."""
+def _rendered(helm: Path, values: Path | None, more: str) -> str:
+    """All objects as JSON, which is read much faster than YAML. `more`: an object of values over those of the file."""
     files = ["--values", values] if values else []
     over = [item for key, value in json.loads(more).items() for item in ("--set-json", f"{key}={json.dumps(value)}")]
-    return run_helm(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *files, *over)
+    text = run_helm(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *files, *over)
+    return json.dumps([obj for obj in yaml.safe_load_all(text) if obj is not None])
 
 
 def render(helm: Path, values: Path | None = None, more: Mapping[str, Any] | None = None) -> list[Object]:
     """All objects. `more` has whole values by their dotted names. Raises HelmError."""
-    text = rendered_text(helm, values, json.dumps(more or {}))
-    return [obj for obj in yaml.safe_load_all(text) if obj is not None]
+    objects: list[Object] = json.loads(_rendered(helm, values, json.dumps(more or {})))
+    return objects
 
 
 def of_kind(objects: list[Object], kind: str, name: str | None = None) -> list[Object]:
