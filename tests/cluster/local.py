@@ -79,7 +79,8 @@ def up() -> Cluster:
 def prepare() -> None:
     """Build and fetch everything that `up` needs, so that it takes seconds. Raises Unavailable, ProcessError."""
     with _only_one():
-        _prepared()
+        if running() is None:
+            _prepared()
 
 
 def down() -> None:
@@ -97,6 +98,7 @@ def running() -> Cluster | None:
 
 def _start(outlives: bool) -> Cluster:
     _clean()
+    network.check_free()
     archive = _prepared()
     began = time.monotonic()
     folder = _folder()
@@ -151,7 +153,6 @@ def _prepared() -> Path:
     """Everything that takes minutes the first time. Returns the archive of images."""
     _check_machine()
     install({**CONTROL_PLANE, **NODE})
-    network.check_free()
     tools.kubectl()
     for program in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
         kubernetes(program)
