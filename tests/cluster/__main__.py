@@ -1,4 +1,4 @@
-"""`python -m cluster prepare|up|down|status`: a Kubernetes cluster on this machine, for hand and for tests."""
+"""`python -m cluster prepare|up|load|down|status`: a Kubernetes cluster on this machine, for hand and for tests."""
 
 import argparse
 import sys
@@ -11,9 +11,12 @@ from cluster.processes import ProcessError
 
 
 def main() -> int:
-    """`up` and `status` print the path of the kubeconfig; `prepare` builds and fetches what takes minutes."""
+    """`up` and `status` print the path of the kubeconfig; `load` gives it images built anew;
+
+    `prepare` builds and fetches what takes minutes.
+    """
     parser = argparse.ArgumentParser(prog="cluster", description=__doc__)
-    parser.add_argument("command", choices=["prepare", "up", "down", "status"])
+    parser.add_argument("command", choices=["prepare", "up", "load", "down", "status"])
     command = parser.parse_args().command
     try:
         return _run(command)
@@ -27,6 +30,9 @@ def _run(command: str) -> int:
         prepare_control_plane()
         if wants_local():
             local.prepare()
+        return 0
+    if command == "load":
+        local.load_images()
         return 0
     if command == "down":
         local.down()

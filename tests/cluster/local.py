@@ -21,10 +21,10 @@ from cluster.binaries import kubernetes
 from cluster.control_plane import ControlPlane, Place, start_control_plane
 from cluster.folders import Unavailable, cache, say
 from cluster.images import build_images
-from cluster.node import Node
+from cluster.node import Node, load
 from cluster.packages import CONTROL_PLANE, NODE, install
-from cluster.processes import ProcessError, log_tail, run, wait_for
-from cluster.sandbox import Sandbox, remove_control_groups
+from cluster.processes import ProcessError, child_pids, log_tail, run, wait_for
+from cluster.sandbox import Sandbox, enter, remove_control_groups
 
 _PLACE = Place(address=network.NODE, api_port=6443, etcd_port=2379, services=network.SERVICES)
 _LOCK_SECONDS = 1800.0
@@ -76,6 +76,16 @@ def up() -> Cluster:
         return started
 
 
+def load_images() -> None:
+    """Build the images anew and give them to the cluster that `up` started. Raises Unavailable, ProcessError."""
+    with _only_one():
+        pid = _pid_of_state()
+        if pid is None:
+            raise Unavailable("no cluster runs")
+        (inside,) = child_pids(pid)
+        load(enter(inside), build_images())
+
+
 def prepare() -> None:
     """Build and fetch everything that `up` needs, so that it takes seconds. Raises Unavailable, ProcessError."""
     with _only_one():
@@ -123,7 +133,7 @@ def _fill(started: Cluster, sandbox: Sandbox, archive: Path, outlives: bool) -> 
     started.node = node = Node(started.plane)
     node.start_containerd()
     node.start_kubelet()
-    node.load(archive)
+    load(sandbox.enter, archive)
     kubectl = [str(tools.kubectl()), "--kubeconfig", str(started.plane.kubeconfig)]
     node.wait_ready(kubectl)
     _wait_accounts(kubectl)

@@ -16,6 +16,7 @@ NAME = "node"
 DOMAIN = "cluster.local"
 PAUSE_IMAGE = "transponder.local/pause:1"
 _SOCKET = "/run/containerd/containerd.sock"
+_CTR = ("ctr", "--address", _SOCKET, "--namespace", "k8s.io")
 _READY_SECONDS = 60.0
 
 
@@ -80,20 +81,9 @@ class Node:
 
         wait_for("node ready", ready, list(self.daemons.values()), _READY_SECONDS)
 
-    def load(self, archive: Path) -> None:
-        """Import the images of a `docker save` archive."""
-        run([*self._ctr(), "images", "import", "--snapshotter", "overlayfs", str(archive)], seconds=600)
-
-    def images(self) -> list[str]:
-        """Names of the images that pods can use."""
-        return run([*self._ctr(), "images", "ls", "-q"]).split()
-
-    def _ctr(self) -> list[str]:
-        return [*self._plane.place.within, "ctr", "--address", _SOCKET, "--namespace", "k8s.io"]
-
     def _containerd_answers(self) -> bool:
         try:
-            run([*self._ctr(), "version"], seconds=10)
+            run([*self._plane.place.within, *_CTR, "version"], seconds=10)
         except ProcessError:
             return False
         return True
@@ -109,6 +99,11 @@ class Node:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         return path
+
+
+def load(within: Sequence[str], archive: Path) -> None:
+    """Import the images of a `docker save` archive into the node that is entered by this command."""
+    run([*within, *_CTR, "images", "import", "--snapshotter", "overlayfs", str(archive)], seconds=600)
 
 
 def _containerd(folder: Path) -> str:

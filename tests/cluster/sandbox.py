@@ -57,7 +57,7 @@ class Sandbox:
     @property
     def enter(self) -> list[str]:
         """For `Daemon.within` and for commands."""
-        return ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--"]
+        return enter(self.pid)
 
     def stop(self) -> None:
         """Ends everything inside. Returns when it is gone."""
@@ -65,6 +65,11 @@ class Sandbox:
         if self.pid:
             wait_for("end of the sandbox", lambda: not Path(f"/proc/{self.pid}").exists(), seconds=30)
         remove_control_groups()
+
+
+def enter(pid: int) -> list[str]:
+    """The command that starts another command in the namespaces of this process."""
+    return ["nsenter", "--target", str(pid), "--net", "--mount", "--pid", "--"]
 
 
 def _script(folder: Path) -> str:
