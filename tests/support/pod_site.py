@@ -167,13 +167,15 @@ class Site:
         *,
         keep: bool = True,
         pool_owner: OwnerReference | None = None,
+        pool_size_now: Callable[[], int] | None = None,
         **settings: Any,
     ) -> Operator:
         """A new one, with a client of its own."""
         kube = WatchedKube.to(self.kubeconfig)
         self._stack.push_async_callback(kube.close)
         values = {"pool_size": 0, **settings}
-        operator = Operator(kube, self.namespace, PodSettings(**values), template, pool_owner=pool_owner)
+        more = {"pool_owner": pool_owner, "pool_size": pool_size_now}
+        operator = Operator(kube, self.namespace, PodSettings(**values), template, **more)
         await operator.begin(keep=keep)
         self._stack.push_async_callback(operator.end)
         return operator

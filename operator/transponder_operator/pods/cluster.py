@@ -11,6 +11,7 @@ from typing import Any
 
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.control_key import ControlKey
+from transponder_crd.kubernetes.errors import Denied
 from transponder_crd.kubernetes.mirror import Mirror
 from transponder_crd.kubernetes.paths import config_maps, pods
 from transponder_crd.kubernetes.paths import secrets as secret_path
@@ -131,6 +132,9 @@ class ClusterPods:
             body = relay_pod(self._template, self._settings, name, ports, claim=claim, pool_owner=owner)
             pod = self._wrote(await self._kube.create(pods(self._namespace), body))
             await self._give_token(pod)
+        except (Denied, Invalid) as error:
+            # without the name, which is another one at the next attempt: the same fault has the same text
+            raise type(error)(str(error).replace(name, "relay")) from None
         finally:
             del self._creating[name]
         return pod

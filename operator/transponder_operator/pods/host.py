@@ -4,39 +4,27 @@ All that there is to know is in the pods themselves: an operator that begins ane
 """
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from transponder_crd.control import RelayReport
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.control_key import ControlKey
-from transponder_crd.kubernetes.errors import Denied
 from transponder_crd.kubernetes.mirror import Change, Mirror
 from transponder_crd.meta import OwnerReference
 from transponder_crd.relay_host import Absence, RelayAddress
-from transponder_crd.store import EventType, Invalid, StoreError
-from transponder_operator.pods.choose import choose, is_dead
+from transponder_crd.store import EventType
+from transponder_operator.pods.choose import choose
 from transponder_operator.pods.cluster import ClusterPods
 from transponder_operator.pods.history import History, PodObserver
+from transponder_operator.pods.keeper import Keeper
 from transponder_operator.pods.manifest import Claim
-from transponder_operator.pods.pool import PoolWish, free_places, next_look, plan_pool
 from transponder_operator.pods.settings import PodSettings
 from transponder_operator.pods.state import PodState, RelayPod
-from transponder_operator.pods.trouble import refused
-
-logger = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 
-GATHER_SECONDS = 0.05
-"""Events of so long are looked at together."""
-RETRY_SECONDS = 2.0
-"""After the API server failed."""
-
 STARTING = Absence("RelayStarting", "the relay is starting")
-QUEUED = Absence("RelayQueued", "as many relays as may be are starting")
 
 
 class PodRelays:
@@ -59,39 +47,41 @@ class PodRelays:
         report: Callable[[str], RelayReport | None],
         observer: PodObserver | None = None,
         pool_owner: OwnerReference | None = None,
+        pool_size: Callable[[], int] | None = None,
     ) -> None:
         """`template`: `manifest.read_template`. `report(stream name)`: what its relay says, None while it is silent;
-        a pod that Kubernetes has lost is kept while its relay is heard. `pool_owner`: `cluster.find_pool_owner`."""
+        a pod that Kubernetes has lost is kept while its relay is heard. `pool_owner`: `cluster.find_pool_owner`.
+        `pool_size`: how many idle relays are wanted at the time, in place of the setting; it is asked at each change
+        of pods and once a minute."""
         self._pods = ClusterPods(kube, namespace, template, mirror, key, settings, pool_owner)
-        self._settings = settings
         self._wake = wake
         self._report = report
         self._observer = observer
         self._history = History(wake, self._heard, observer)
+        size = pool_size or (lambda: settings.pool_size)
+        self._keeper = Keeper(self._pods, self._history, size, settings.max_starting, self._heard, wake)
         self._absences: dict[str, Absence] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._queue: dict[str, None] = {}
-        """Streams that need a pod and may not make one yet, in order."""
-        self._dirty = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Keep the pool from now on, and have every stream looked at that a pod belongs to."""
-        self._keeper = asyncio.create_task(self._keep(), name="relay pods")
+        self._keeper.start()
 
     async def close(self) -> None:
         """Pods stay as they are."""
         for timer in self._timers.values():
             timer.cancel()
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        await self._keeper.close()
+
+    async def maintain(self) -> float | None:
+        """See `Keeper.maintain`, which is called at every change."""
+        return await self._keeper.maintain()
 
     def changed(self, changes: Iterable[Change[JsonObject]]) -> None:
         """What the mirror of pods told."""
         for change in changes:
             self._note(self._pods.read(change.object), gone=change.type is EventType.DELETED)
-        self._dirty.set()
+        self._keeper.look()
 
     # ------------------------------------------------------------------------------------------ relay host
 
@@ -109,16 +99,15 @@ class PodRelays:
         if pod is None:
             return None
         self._history.saw(pod)
-        address = self._reachable(pod)
         self._absences[stream_name] = pod.trouble or pod.doubt or STARTING
-        return address
+        return self._reachable(pod)
 
     def absence(self, stream_name: str) -> Absence | None:
         return self._absences.get(stream_name)
 
     async def delete(self, stream_name: str) -> None:
         """Raises StoreError."""
-        self._queue.pop(stream_name, None)
+        self._keeper.leave(stream_name)
         for pod in self._pods.of_stream(stream_name):
             await self._pods.end(pod)
         self._history.forget_stream(stream_name)
@@ -133,7 +122,7 @@ class PodRelays:
         choice = choose(self._pods.of_stream(stream_name), self._heard)
         for one in choice.surplus:
             self._note(one)
-            self._dirty.set()  # whoever keeps the pods removes it
+            self._keeper.look()  # it removes them
         pod = choice.pod
         if pod and pod.starting and pod.trouble and pod.template_hash != self._pods.template_hash:
             await self._pods.end(pod)  # that of today may be better
@@ -144,41 +133,24 @@ class PodRelays:
         """An idle pod, else a new one, if the stream may have any by now. Raises StoreError."""
         now, failures = self._pods.now(), self._history.of_stream(stream_name)
         if wait := failures.wait(now):
-            self._stay_away(stream_name, failures.why)
+            self._absences[stream_name] = failures.why or STARTING
             self._wake_later(stream_name, wait)
             return None
         claim = Claim(stream_name, owners, now)
         pod = await self._pods.claim(claim)
         warm = pod is not None and pod.state is PodState.SERVING
         if pod is None and not choose(self._pods.of_stream(stream_name), self._heard).pod:
-            pod = await self._make(claim)
+            pod = await self._keeper.make(claim)
+            self._absences[stream_name] = STARTING if pod else self._keeper.why_not
         if pod:
-            self._queue.pop(stream_name, None)
-            self._dirty.set()
-            if self._observer:
-                self._observer.on_claimed(stream_name, pod.name, warm=warm)
+            self._got(stream_name, pod, warm=warm)
         return pod
 
-    async def _make(self, claim: Claim) -> RelayPod | None:
-        starts = self._history.starts
-        if not starts.wait(self._pods.now()) and free_places(self._pods.all(), self._wish()):
-            pod = await self._create(claim)
-            if pod:
-                return pod
-        self._stay_away(claim.stream_name, starts.why or QUEUED)
-        self._queue[claim.stream_name] = None
-        self._dirty.set()  # whoever keeps the pods wakes the queue when its time has come
-        return None
-
-    async def _create(self, claim: Claim | None) -> RelayPod | None:
-        try:
-            return await self._pods.create(claim)
-        except (Denied, Invalid) as error:
-            why = refused(str(error))
-            if why != self._history.starts.why:
-                logger.error("%s", why.message)
-            self._history.starts.add(why, self._pods.now())
-            return None
+    def _got(self, stream_name: str, pod: RelayPod, *, warm: bool) -> None:
+        self._keeper.leave(stream_name)
+        self._keeper.look()
+        if self._observer:
+            self._observer.on_claimed(stream_name, pod.name, warm=warm)
 
     def _has_ready(self) -> bool:
         """Whether there is a pod to take in place of one that cannot start."""
@@ -194,9 +166,6 @@ class PodRelays:
         report = self._report(pod.stream_name) if pod.stream_name else None
         return report is not None and report.instance == pod.name
 
-    def _stay_away(self, stream_name: str, why: Absence | None) -> None:
-        self._absences[stream_name] = why or STARTING
-
     def _wake_later(self, stream_name: str, seconds: float) -> None:
         if timer := self._timers.pop(stream_name, None):
             timer.cancel()
@@ -204,77 +173,3 @@ class PodRelays:
 
     def _note(self, pod: RelayPod, *, gone: bool = False) -> None:
         self._history.note(pod, self._pods.now(), gone=gone, ended=self._pods.is_ended(pod))
-
-    # ------------------------------------------------------------------------------------------ all pods
-
-    async def maintain(self) -> float | None:
-        """One look at everything: remove what must go, make what is missing, wake the streams that may go on.
-
-        Seconds until it must be called again although nothing changed; None: not before something does.
-        Raises StoreError.
-        """
-        self._look_at_all()
-        plan = plan_pool(self._pods.all(), self._wish(), self._heard)
-        for pod in plan.remove:
-            # one that is dead and marked is left to Kubernetes
-            left = pod.deleting and is_dead(pod, self._heard)
-            if not left and not await self._pods.end(pod):
-                self._dirty.set()
-        await self._pods.give_missing_tokens()
-        starts = self._history.starts
-        if not starts.wait(self._pods.now()):
-            await self._fill(plan.create)
-        self._wake_queue()
-        wait = starts.wait(self._pods.now()) if plan.create or self._queue else 0.0
-        times = [next_look(self._pods.all(), self._pods.now()), wait or None]
-        return min((seconds for seconds in times if seconds is not None), default=None)
-
-    async def _fill(self, count: int) -> None:
-        made = await asyncio.gather(*(self._create(None) for _ in range(count)), return_exceptions=True)
-        for error in made:
-            if isinstance(error, BaseException):
-                raise error
-
-    def _look_at_all(self) -> None:
-        pods = self._pods.all()
-        for pod in pods:
-            self._note(pod)  # time alone makes a pod late, and an operator that begins knows nothing
-        uids = {pod.uid for pod in pods}
-        self._pods.prune(uids)
-        self._history.prune(uids)
-
-    def _wish(self) -> PoolWish:
-        return PoolWish(
-            self._settings.pool_size,
-            self._settings.max_starting,
-            self._pods.template_hash,
-            creating=self._pods.creating,
-            waiting=len(self._queue),
-        )
-
-    def _wake_queue(self) -> None:
-        """As many streams as there are pods or places for."""
-        pods = self._pods.all()
-        delayed = self._history.starts.wait(self._pods.now())
-        places = 0 if delayed else free_places(pods, self._wish())
-        idle = sum(pod.idle and not pod.deleting and not is_dead(pod, self._heard) for pod in pods)
-        for stream_name in list(self._queue)[: places + idle]:
-            self._wake(stream_name)
-
-    async def _keep(self) -> None:
-        again_in: float | None = 0.0
-        said = ""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), again_in)
-            await asyncio.sleep(GATHER_SECONDS)
-            self._dirty.clear()
-            try:
-                again_in, said = await self.maintain(), ""
-            except StoreError as error:
-                if said != str(error):
-                    logger.warning("relay pods: %s; trying again", error)
-                again_in, said = RETRY_SECONDS, str(error)
-            except Exception:  # without its keeper there would be no pool and no end of garbage
-                logger.exception("keeping relay pods failed; trying again")
-                again_in = RETRY_SECONDS
