@@ -124,6 +124,7 @@ topologySpreadConstraints:
 {{- define "transponder.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: {{ .port }}}
+  initialDelaySeconds: 1
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 60
