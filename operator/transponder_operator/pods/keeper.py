@@ -161,7 +161,8 @@ class Keeper:
         while True:
             seconds = RESYNC_SECONDS if again_in is None else min(again_in, RESYNC_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), seconds)
+                async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the event
+                    await self._dirty.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._dirty.clear()
             try:

@@ -245,3 +245,11 @@ async def _is_settled(site: Site, streams: set[str], idle: int) -> bool:
     return [len(names) for names in pods_of] == [1] * len(streams) and (
         (len(idle_now), len(everything)) == (idle, idle + len(streams))
     )
+
+
+async def test_it_ends_although_something_changes_at_that_moment(site: Site) -> None:
+    operator = await site.operator()
+    await until(lambda: bool(operator.relays._keeper._dirty._waiters))  # it waits for changes
+    operator.relays.changed([])
+    async with asyncio.timeout(5):
+        await operator.relays.close()
