@@ -64,6 +64,11 @@ class Installation:
     def is_open(self) -> bool:
         return self._reconciler is not None
 
+    @property
+    def is_used(self) -> bool:
+        """Is there a transponder or a Stream?"""
+        return bool(len(self.objects.transponders) or len(self.objects.streams))
+
     async def close(self) -> None:
         """Objects and pods stay as they are."""
         if self._opening:

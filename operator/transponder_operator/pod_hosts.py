@@ -52,7 +52,12 @@ class PodHosts:
             report=installation.relays.report,
             observer=_Observer(installation, self._metrics, self._recorder),
             pool_owner=pool_owner,
+            pool_size=lambda: self._pool_size(installation),
         )
+
+    def _pool_size(self, installation: Installation) -> int:
+        """Of all namespaces only those have idle relays in which there is something to relay."""
+        return 0 if self._settings.everywhere and not installation.is_used else self._settings.pool_size
 
 
 def _template(path: Path) -> dict[str, Any]:
