@@ -12,6 +12,7 @@ from cluster.control_plane import ControlPlane, control_plane, free_ports
 from cluster.folders import Unavailable
 from support.api_server import NAMESPACES, Namespace, install_crds
 from support.control_port import until
+from support.faulty_api import FaultyApi
 from support.kubectl import Kubectl
 from support.operator_process import operator_process
 from support.relay_farm import RelayFarm
@@ -253,6 +254,28 @@ async def test_what_vanished_unseen_is_found(
         await space.patch({"metadata": {"finalizers": []}})
         await space.delete()
         await until(lambda: "demo" in farm.deleted, 10)
+
+
+async def test_an_api_server_that_refuses_every_fifth_request(
+    start_operator: Start, space: Namespace, farm: RelayFarm, plane: ControlPlane, tmp_path: Path
+) -> None:
+    names = [f"t-{number}" for number in range(20)]
+    async with FaultyApi(plane, rate=0.2) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path)
+        async with start_operator(kubeconfig=kubeconfig, resync_seconds="5", lease_seconds="100") as operator:
+            for name in names:
+                await space.add(name, f"stream-{name}")
+            for name in names:
+                await space.until_phase("WaitingForPublisher", name, seconds=40)
+            for name in names:
+                await space.delete(name)
+            for name in names:
+                await space.until_gone(name, seconds=40)
+            assert proxy.refused > 20
+            assert (await operator.get("/healthz"))[0] == 200
+            assert (
+                "reconciling failed" not in operator.log
+            )  # kopf, whose watch is cut in the middle of a line, may fail
 
 
 async def test_it_waits_for_the_custom_resources(tmp_path: Path, farm: RelayFarm) -> None:
