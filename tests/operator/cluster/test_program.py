@@ -170,7 +170,7 @@ async def test_of_two_one_is_active_and_the_other_follows(
             assert not await second.leads()
             puts = len(farm.relays["demo"].puts)
             first.send(signal.SIGTERM)
-            assert await first.ended() == 0
+            assert await first.ended(seconds=8) == 0
             await until(second.leads, 10)  # it was given back: far less than the Lease's time
             await space.add("more")
             await space.until_phase("WaitingForPublisher", "more")
