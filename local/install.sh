@@ -56,6 +56,7 @@ if [[ $what == test ]]; then
     # A test whose program is missing is reported as skipped, with the reason.
     apt_install nginx libnginx-mod-rtmp ffmpeg || say "install: tests against nginx-rtmp and ffmpeg will be skipped"
     apt_install chromium || say "install: tests in Chromium will be skipped"
+    apt_install coturn || say "install: the tests by a TURN server will be skipped"
     apt_install firefox-esr iproute2 || say "install: the test in Firefox will be skipped"
     # Node.js of another make brings npm with it, and Debian's npm cannot be installed beside it
     command -v npm >/dev/null || apt_install nodejs npm || say "install: tests with packages of npm (the WebSDK, node-media-server) will be skipped"

@@ -1,14 +1,13 @@
 """What every request passes before it reaches a route (plain ASGI)."""
 
 import asyncio
-import hmac
 import logging
-from collections.abc import Set
+from collections.abc import Callable, Set
 
-from pydantic import SecretStr
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from transponder_api.bearer import Token
 from transponder_api.errors import (
     ApiError,
     BodyTooLarge,
@@ -47,24 +46,34 @@ class UnexpectedErrors:
             await _answer(InternalError("the server failed; its log says why"), scope, receive, send)
 
 
-class BearerToken:
-    """Wants `Authorization: Bearer <token>` (RFC 6750) of every request but preflights and open paths."""
+class Leaving:
+    """Once `leaving` says so, connections end with their next answer: clients then come to another server."""
 
-    def __init__(self, app: ASGIApp, token: SecretStr, open_paths: Set[str] = OPEN_PATHS) -> None:
-        self.app, self.open_paths = app, open_paths
-        self._expected = token.get_secret_value().encode()
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool]) -> None:
+        self.app, self.leaving = app, leaving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, closing if scope["type"] == "http" and self.leaving() else send)
+
+
+class BearerToken:
+    """Wants the token of every request but preflights and open paths."""
+
+    def __init__(self, app: ASGIApp, token: Token, open_paths: Set[str] = OPEN_PATHS) -> None:
+        self.app, self.token, self.open_paths = app, token, open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] == "OPTIONS" or scope["path"] in self.open_paths:
             return await self.app(scope, receive, send)
-        if not self._allows(Headers(scope=scope).get("authorization", "")):
+        if not self.token.is_in(Headers(scope=scope).get("authorization", "")):
             error = Unauthorized("Authorization", "must be Bearer and the token", {"WWW-Authenticate": "Bearer"})
             return await _answer(error, scope, receive, send)
         await self.app(scope, receive, send)
-
-    def _allows(self, header: str) -> bool:
-        scheme, _, given = header.partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._expected)
 
 
 class BodyLimit:

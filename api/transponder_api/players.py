@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from transponder_api.errors import NotFound, Unavailable, Unprocessable
 from transponder_api.ice import ice_tag
+from transponder_api.metrics import Metrics
 from transponder_api.relay_client import (
     NoSuchPlayer,
     NothingToPlay,
@@ -32,7 +33,8 @@ class Players:
     """Nothing is kept here: a player is known by its stream's name and its own id, to any replica. All calls raise the
     errors of `transponder_api.errors`."""
 
-    def __init__(self, relays: RelayDirectory, client: RelayClient, settings: ApiSettings) -> None:
+    def __init__(self, relays: RelayDirectory, client: RelayClient, settings: ApiSettings, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._relays = relays
         self._client = client
         self._timeout = settings.offer_timeout
@@ -40,6 +42,10 @@ class Players:
     async def play(self, stream_name: str, sdp: str) -> tuple[str, str]:
         """The player's id and the SDP answer; `sdp` has passed `check_offer`. Raises NotFound while the stream is not
         being published, Unprocessable, Unavailable."""
+        with self._metrics.offer("play"):
+            return await self._play(stream_name, sdp)
+
+    async def _play(self, stream_name: str, sdp: str) -> tuple[str, str]:
         address = await self._relay_of(stream_name)
         # guessed by nobody; it ends with the mark of the ICE session, so that no one need remember that one
         player_id = secrets.token_hex(16) + ice_tag(sdp)

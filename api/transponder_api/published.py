@@ -1,5 +1,7 @@
 """The service behind `/rest-api/stream/*`: what is being published, and the end of it by someone else."""
 
+from collections.abc import Callable
+
 from transponder_api.errors import NotFound
 from transponder_api.stream_shapes import FindStreams, PublishedStream, TerminateStreams
 from transponder_api.streams import Streams
@@ -19,20 +21,26 @@ class Published:
         self._streams = streams
 
     async def find(self, wish: FindStreams) -> list[PublishedStream]:
-        found = [stream_view(stream) for stream in await self._present()]
-        found = [stream for stream in found if _found(stream, wish)]
-        if not found:
-            raise NotFound("stream", NONE)
-        return found
+        found = await self._matching(lambda stream: _found(stream, wish), unfiltered=wish == FindStreams())
+        return [stream_view(stream) for stream in found]
 
     async def terminate(self, wish: TerminateStreams) -> None:
         """Ends all that are like `wish`, and tells their publishers why."""
         ended = 0
-        for stream in await self._present():
-            if _to_end(stream_view(stream), wish):
-                ended += await self._streams.terminate(stream, TERMINATED)
+        for stream in await self._matching(lambda stream: _to_end(stream, wish)):
+            ended += await self._streams.terminate(stream, TERMINATED)
         if not ended:
             raise NotFound("stream", NONE)
+
+    async def _matching(self, like: Callable[[PublishedStream], bool], *, unfiltered: bool = False) -> list[Stream]:
+        """Raises NotFound."""
+        found = [stream for stream in await self._present() if like(stream_view(stream))]
+        if not found and not unfiltered:
+            await self._streams.store.refresh(Stream)  # another replica may have made it a moment ago
+            found = [stream for stream in await self._present() if like(stream_view(stream))]
+        if not found:
+            raise NotFound("stream", NONE)
+        return found
 
     async def _present(self) -> list[Stream]:
         streams = (await self._streams.store.list(Stream)).items

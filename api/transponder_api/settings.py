@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PositiveFloat, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from transponder_api.ice_servers import IceServerList
+from transponder_api.secret_file import SecretFile
 from transponder_crd.defaults import Defaults
 
 BODY_LIMIT = 65536
@@ -58,7 +60,16 @@ class ApiSettings(BaseSettings):
     cors_origin: str = "*"
     """Web origins that may call from a browser: `*`, a list with spaces between, or empty for none."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
-    """If given, REST and WHIP want it as `Authorization: Bearer <token>`."""
+    """If given, REST, WHIP and WHEP want it as `Authorization: Bearer <token>`."""
+    token_file: Path | None = None
+    """The file with the token, instead of the token; read anew when it is exchanged."""
+    public_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    """What a proxy takes off the front of the paths that clients use, as in `/transponder`."""
+    ice_servers: Annotated[IceServerList, NoDecode] = ()
+    """STUN and TURN servers that browsers are given: a JSON list of `{urls, username, credential}`, or with `secret`,
+    which the TURN server knows too, instead of a credential. `credentialFile` and `secretFile` name files."""
+    ice_credential_seconds: Annotated[int, Field(ge=60, le=30 * 86400)] = 86400
+    """How long a credential that is made from a secret is good."""
     startup_needs_stream: bool = False
     """Refuse startup for a stream that is not being published with 404, instead of waiting for its publisher."""
     fail_stream_on_rtmp_error: bool = False
@@ -82,3 +93,12 @@ class ApiSettings(BaseSettings):
         if (key is None) != (info.data.get("tls_cert") is None):
             raise ValueError("certificate and key must be given together")
         return key
+
+    @field_validator("token_file")
+    @classmethod
+    def _one_token(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None and info.data.get("token") is not None:
+            raise ValueError("must not be given together with the token itself")
+        if file is not None:
+            SecretFile(file)
+        return file

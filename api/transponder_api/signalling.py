@@ -1,9 +1,9 @@
 """What WHIP and WHEP have in common: SDP by HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +37,11 @@ OFFER = {
 CREATED: Responses = {
     201: {
         "description": "The SDP answer.",
-        "headers": {"Location": _header("Path of the session."), "ETag": _header("Its ICE session.")},
+        "headers": {
+            "Location": _header("Path of the session."),
+            "ETag": _header("Its ICE session."),
+            "Link": _header("STUN and TURN servers, if there are any (RFC 9725 section 4.6)."),
+        },
         "content": {SDP: {"schema": {"type": "string"}}},
     }
 }
@@ -87,9 +91,27 @@ def checked_offer(content_type: str, body: bytes, *checks: Callable[[str], None]
     return sdp
 
 
-def created(answer: str, location: str, tag: str) -> Response:
-    """201 with the SDP answer."""
-    return Response(answer, 201, {"Location": location, "ETag": entity_tag(tag)}, media_type=SDP)
+def created(request: Request, answer: str, session: str, tag: str) -> Response:
+    """201 with the SDP answer. `session`: the path of the session."""
+    headers = {"Location": request.app.state.public_path + session, "ETag": entity_tag(tag)}
+    return _with_links(Response(answer, 201, headers, media_type=SDP), request.app.state.ice_servers.links())
+
+
+def endpoint_options(request: Request) -> Response:
+    """RFC 9725 section 4.6: the servers also before there is an offer, to those who may publish or play. A preflight
+    asks for no more than whether it may."""
+    state, headers = request.app.state, request.headers
+    allowed = state.token is None or state.token.is_in(headers.get("authorization", ""))
+    asked = "access-control-request-method" not in headers
+    return _with_links(Response(), state.ice_servers.links() if allowed and asked else ())
+
+
+def _with_links(response: Response, links: Sequence[str]) -> Response:
+    for link in links:
+        response.headers.append("Link", link)
+    if links:
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 class AcceptPost:

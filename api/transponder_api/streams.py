@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from transponder_api.errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
+from transponder_api.metrics import Metrics
 from transponder_api.relay_client import OfferRefused, RelayClient, RelayUnreachable
 from transponder_api.settings import ApiSettings
 from transponder_crd import store as crd
@@ -21,13 +22,19 @@ log = logging.getLogger(__name__)
 IN_USE = "a stream of this name is being published"
 NO_SESSION = "there is no such session"
 
+DIRECTORY_WAITS = (0.0, 0.02, 0.05, 0.1, 0.2)
+"""Seconds before each look: the directory may hear of a relay a moment later than the store of the Stream's status."""
+
 
 class Streams:
     """All calls raise the errors of `transponder_api.errors`."""
 
-    def __init__(self, store: crd.Store, relays: RelayDirectory, client: RelayClient, settings: ApiSettings) -> None:
+    def __init__(
+        self, store: crd.Store, relays: RelayDirectory, client: RelayClient, settings: ApiSettings, metrics: Metrics
+    ) -> None:
         self.store = store
         self.settings = settings
+        self._metrics = metrics
         self._relays = relays
         self._client = client
 
@@ -36,7 +43,13 @@ class Streams:
     ) -> tuple[Stream, str]:
         """The Stream and the SDP answer. If anything fails, the Stream is gone again. Raises Conflict,
         Unprocessable, Unavailable."""
-        stream = await self._create(name, source, annotations or {})
+        with self._metrics.offer("publish"):
+            return await self._publish(name, source, sdp, annotations or {})
+
+    async def _publish(
+        self, name: str, source: StreamSource, sdp: str, annotations: Mapping[str, str]
+    ) -> tuple[Stream, str]:
+        stream = await self._create(name, source, annotations)
         try:
             answer = await self._answer(stream, sdp)
         except BaseException as error:
@@ -56,10 +69,13 @@ class Streams:
 
     async def find(self, uid: str, source: StreamSource) -> Stream:
         """The stream of that uid. Raises NotFound."""
-        for stream in (await self.store.list(Stream)).items:
-            if stream.uid == uid and stream.spec.source == source:
-                return stream
-        raise NotFound("session", NO_SESSION)
+        try:
+            stream = await self.store.by_uid(Stream, uid)
+        except crd.NotFound:
+            raise NotFound("session", NO_SESSION) from None
+        if stream.spec.source != source:
+            raise NotFound("session", NO_SESSION)
+        return stream
 
     async def terminate(self, stream: Stream, reason: str) -> bool:
         """End it as someone else than its publisher, who is told `reason` (a WCS `info`). False if it is gone."""
@@ -133,10 +149,12 @@ class Streams:
             raise Unavailable("no relay was ready in time") from None
         if now is None or now.uid != stream.uid or _over(now):
             raise Unavailable("the stream was ended before its relay was ready")
-        address = await self._relays.address(stream.spec.name)
-        if address is None or address.instance != now.status.relay_pod:
-            raise Unavailable("the relay of this stream was lost")
-        return address
+        for seconds in DIRECTORY_WAITS:
+            await asyncio.sleep(seconds)
+            address = await self._relays.address(stream.spec.name)
+            if address is not None and address.instance == now.status.relay_pod:
+                return address
+        raise Unavailable("the relay of this stream was lost")
 
 
 def _ready(stream: Stream) -> bool:

@@ -19,6 +19,7 @@ from transponder_crd.meta import OwnerReference
 from transponder_crd.names import loggable, stream_object_name
 from transponder_crd.resource import RtmpTransponder, Sound, Stream, StreamPhase, TransponderSpec
 from transponder_crd.secret_url import new_transponder
+from transponder_crd.sounds import SoundRefused, find_sound
 from transponder_crd.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,10 @@ class Transponders:
         return created
 
     async def find(self, stream_name: str | None = None, rtmp_url: str | None = None) -> list[RtmpTransponder]:
-        found = [
-            item
-            for item in (await self.store.list(RtmpTransponder)).items
-            if not item.deleting and matches(item, stream_name, rtmp_url, self.settings.defaults)
-        ]
+        found = await self._matching(stream_name, rtmp_url)
+        if not found and (stream_name, rtmp_url) != (None, None):
+            await self.store.refresh(RtmpTransponder)  # another replica may have made it a moment ago
+            found = await self._matching(stream_name, rtmp_url)
         if not found:
             asked = "rtmpUrl" if rtmp_url is not None else "streamName" if stream_name is not None else "transponders"
             raise NotFound(asked, "no transponder is like this")
@@ -86,11 +86,21 @@ class Transponders:
 
     # ------------------------------------------------------------------------------------------ parts
 
+    async def _matching(self, stream_name: str | None, rtmp_url: str | None) -> list[RtmpTransponder]:
+        return [
+            item
+            for item in (await self.store.list(RtmpTransponder)).items
+            if not item.deleting and matches(item, stream_name, rtmp_url, self.settings.defaults)
+        ]
+
     async def _by_id(self, media_session_id: str) -> RtmpTransponder:
-        for item in (await self.store.list(RtmpTransponder)).items:
-            if item.uid == media_session_id and not item.deleting:
-                return item
-        raise NotFound("mediaSessionId", UNKNOWN_ID)
+        try:
+            item = await self.store.by_uid(RtmpTransponder, media_session_id)
+        except crd.NotFound:
+            raise NotFound("mediaSessionId", UNKNOWN_ID) from None
+        if item.deleting:
+            raise NotFound("mediaSessionId", UNKNOWN_ID)
+        return item
 
     async def _change(self, media_session_id: str, what: str, **changes: object) -> None:
         """Change the spec; return when the relay does as it says, or after a while."""
@@ -128,14 +138,15 @@ class Transponders:
     async def _check_free(self, request: shapes.Startup) -> None:
         """One made without REST, under a name of its own, counts too."""
         url = request.rtmp_url.get_secret_value()
-        for item in (await self.store.list(RtmpTransponder)).items:
-            if item.spec.stream_name == request.stream_name and item.spec.rtmp_url == url and not item.deleting:
+        for item in await self.store.of_stream(RtmpTransponder, request.stream_name):
+            if item.spec.rtmp_url == url and not item.deleting:
                 raise Conflict("rtmpUrl", "a transponder of this stream and this URL exists")
 
     def _check_sound(self, field: str, file: str) -> None:
-        # its rule lets no separator in, so it names something in the folder itself
-        if not (self.settings.sounds_folder / file).is_file():
-            raise NotFound(field, "there is no such file in the sounds folder")
+        try:
+            find_sound(self.settings.sounds_folder, file)
+        except (SoundRefused, OSError):
+            raise NotFound(field, "there is no such file in the sounds folder") from None
 
     @staticmethod
     def _log(transponder: RtmpTransponder, what: str) -> None:

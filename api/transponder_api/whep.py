@@ -20,6 +20,7 @@ from transponder_api.signalling import (
     checked_name,
     checked_offer,
     created,
+    endpoint_options,
 )
 from transponder_crd.offer import check_play_offer
 
@@ -57,8 +58,8 @@ async def play(stream_name: str, request: Request, service: Service) -> Response
     name = checked_name(stream_name)
     sdp = checked_offer(request.headers.get("content-type", ""), await request.body(), check_play_offer)
     player_id, answer = await service.play(name, sdp)
-    location = f"{request.scope.get('root_path', '')}{SESSION}{player_id}/{quote(name, safe='')}"
-    return created(answer, location, player_id[-TAG_LENGTH:])
+    session = f"{SESSION}{player_id}/{quote(name, safe='')}"
+    return created(request, answer, session, player_id[-TAG_LENGTH:])
 
 
 @router.delete(
@@ -113,7 +114,11 @@ async def reserved_at_session(_: str) -> Response:
 
 
 @router.options(ENDPOINT + "{_:path}", include_in_schema=False)
+async def options_of_endpoint(_: str, request: Request) -> Response:
+    return endpoint_options(request)
+
+
 @router.options(SESSION + "{_:path}", include_in_schema=False)
-async def options(_: str) -> Response:
+async def options_of_session(_: str) -> Response:
     """Not a preflight: those are answered before they get here."""
     return Response()

@@ -20,6 +20,7 @@ from transponder_api.signalling import (
     checked_name,
     checked_offer,
     created,
+    endpoint_options,
 )
 from transponder_api.streams import Streams
 from transponder_crd.names import ANNOTATION_ICE_SESSION
@@ -64,7 +65,7 @@ async def publish(stream_name: str, request: Request, service: Service) -> Respo
     stream, answer = await service.publish(name, StreamSource.WHIP, sdp, {ANNOTATION_ICE_SESSION: tag})
     if await request.is_disconnected():  # it never learns of the session, which would keep the name from its next try
         await service.end(stream.uid, StreamSource.WHIP)
-    return created(answer, f"{request.scope.get('root_path', '')}{SESSION}{stream.uid}", tag)
+    return created(request, answer, f"{SESSION}{stream.uid}", tag)
 
 
 @router.delete(
@@ -120,7 +121,11 @@ async def reserved_at_session(_: str) -> Response:
 
 
 @router.options(ENDPOINT + "{_:path}", include_in_schema=False)
+async def options_of_endpoint(_: str, request: Request) -> Response:
+    return endpoint_options(request)
+
+
 @router.options(SESSION + "{_:path}", include_in_schema=False)
-async def options(_: str) -> Response:
+async def options_of_session(_: str) -> Response:
     """Not a preflight: those are answered before they get here."""
     return Response()

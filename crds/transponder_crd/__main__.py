@@ -16,7 +16,8 @@ def files() -> dict[str, str]:
     """File name and YAML text of each CRD."""
     return {
         f"{kind.PLURAL}.yaml": HEADER
-        + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, allow_unicode=True, width=120)
+        # the patterns name white space beyond ASCII, which a reader should see
+        + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, allow_unicode=False, width=120)
         for kind in KINDS
     }
 

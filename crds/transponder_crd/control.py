@@ -1,9 +1,9 @@
 """The messages on a relay's control port: the whole desired state in, reports out.
 
-`PUT /desired` takes a DesiredRelay and answers 204; `GET /observed` streams RelayReport as one JSON object a line (one
-at once, one on each transition, one at least every `HEARTBEAT_SECONDS`); `GET /report` answers one RelayReport; `POST
-/offer` takes an Offer and answers an Answer or a Refusal. Every request carries `Authorization: Bearer <token of this
-relay>`.
+`PUT /desired` takes a DesiredRelay and answers 204, 409 if it is for another stream than the relay serves; `GET
+/observed` streams RelayReport as one JSON object a line (one at once, one on each transition, one at least every
+`HEARTBEAT_SECONDS`); `GET /report` answers one RelayReport; `POST /offer` takes an Offer and answers an Answer, a
+Refusal, or 503 while no publisher can be taken. Every request carries `Authorization: Bearer <token of this relay>`.
 
 Players: `POST /players` takes a PlayOffer and answers an Answer, or a Refusal with 400, with 409 while nothing is being
 published; `GET /players/{id}` streams PlayerEvent as one JSON object a line (its state at once, the last one has state
@@ -80,7 +80,8 @@ class DesiredPublisher(Model):
 class DesiredRelay(Model):
     """All that a relay is to do. The message is whole and idempotent; what is not in it is ended in order."""
 
-    stream_name: str
+    stream_name: str = Field(min_length=1)
+    """A relay that was started without a stream serves the first one that it is told of, and no other."""
     publisher: DesiredPublisher | None = None
     keyframe_interval: float = 2.0
     """Seconds; the smallest wish of all outputs."""
@@ -215,6 +216,8 @@ class RelayReport(Model):
 
     instance: str
     """Name of this relay process or pod: a new one has no memory of the old one's sessions."""
+    draining: bool = False
+    """It was told to end, and does so with its publisher: no other one may connect."""
     publisher: PublisherReport | None = None
     outputs: list[OutputReport] = []
     ingest: IngestStatistics = IngestStatistics()

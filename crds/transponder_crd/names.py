@@ -5,10 +5,11 @@ A name is a readable slug and a hash of the whole source, so that streams whose 
 """
 
 import re
+import secrets
 from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
-from transponder_crd.resource import GROUP, Stream
+from transponder_crd.resource import GROUP, Resource, RtmpTransponder, Stream
 
 FINALIZER = f"{GROUP}/close-output"
 """Holds a transponder until its RTMP session was ended in order."""
@@ -20,7 +21,27 @@ LABEL_STREAM = f"{GROUP}/stream"
 """Its value is `stream_object_name(stream)`: a stream's own name may hold what a label value may not."""
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_POOL = f"{GROUP}/pool"
+"""On a relay pod that serves no stream yet (`POOL_IDLE`); a claimed one has `LABEL_STREAM` in its place."""
+
+PRODUCT = "rtmp-transponder"
+"""Value of `LABEL_NAME`."""
+COMPONENT_RELAY = "relay"
+"""Value of `LABEL_COMPONENT` on relay pods."""
+POOL_IDLE = "idle"
+
+ANNOTATION_STREAM_NAME = f"{GROUP}/stream-name"
+"""On a claimed relay pod: the stream's own name, which may hold what a label value may not."""
+ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
+"""On a claimed relay pod: when (RFC 3339). Of two pods of one stream the one that was claimed first stays."""
+ANNOTATION_CONTROL_PORT = f"{GROUP}/control-port"
+"""On a relay pod: the TCP port of its control port."""
+ANNOTATION_MEDIA_PORTS = f"{GROUP}/media-ports"
+"""On a relay pod: first and last UDP port of its media (`30000-30003`); absent where they are not its own."""
+ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"
+"""On a relay pod: of what it was made; another one than that of today is an older one."""
 
 ANNOTATION_MEDIA_SESSION_ID = f"{GROUP}/media-session-id"
 """On a Stream: the id that its publisher gave it (WebSDK). See `stream_session_id`."""
@@ -50,9 +71,21 @@ def stream_object_name(stream_name: str) -> str:
     return _named(stream_name, stream_name)
 
 
+def url_secret_name(transponder_name: str) -> str:
+    """A new name for the Secret with a transponder's URL: nobody has to look whether an earlier one is in its way."""
+    return f"{transponder_name[: MAX_LENGTH - 7].rstrip('-.')}-{secrets.token_hex(3)}"
+
+
 def relay_object_name(stream_name: str) -> str:
     """Name of the relay's pod or process; it starts with a letter, as a Service (RFC 1035) wants it."""
     return _named(f"relay-{stream_name}", stream_name)
+
+
+def stream_name_of(obj: Resource) -> str | None:
+    """The stream that a transponder or a Stream is about; None for what is about none."""
+    if isinstance(obj, RtmpTransponder):
+        return obj.spec.stream_name
+    return obj.spec.name if isinstance(obj, Stream) else None
 
 
 def stream_session_id(stream: Stream) -> str:

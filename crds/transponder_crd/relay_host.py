@@ -22,6 +22,15 @@ class RelayAddress(NamedTuple):
         return f"RelayAddress({self.instance} at {self.url})"
 
 
+class Absence(NamedTuple):
+    """Why a relay is not there."""
+
+    reason: str
+    """A condition reason: one word in CamelCase."""
+    message: str
+    """A sentence without secrets. It stays as it is while nothing happens, since statuses are written on changes."""
+
+
 class RelayDirectory(Protocol):
     """The part of a relay host that the API needs: to hand over an SDP offer."""
 
@@ -36,6 +45,10 @@ class RelayHost(RelayDirectory, Protocol):
     async def ensure(self, stream_name: str, owners: Sequence[OwnerReference]) -> RelayAddress | None:
         """Have a relay run for the stream, a new one in place of one that ended (with backoff). Returns at once;
         None until it is ready, and the host then wakes the reconciler for that stream."""
+        ...
+
+    def absence(self, stream_name: str) -> Absence | None:
+        """Why the last `ensure` gave no address; None: nothing is known but that it is not ready yet."""
         ...
 
     async def delete(self, stream_name: str) -> None:

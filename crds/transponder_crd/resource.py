@@ -14,16 +14,19 @@ GROUP = "transponder.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-STREAM_NAME_RULE = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
+_PRINTABLE = r"[^\x00-\x20\x7f-\xa0" + "\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""Neither control character nor white space (Unicode's White_Space). Written out: `\\s` is ASCII in Kubernetes."""
+
+STREAM_NAME_RULE = f"^{_PRINTABLE}+$"
 """A stream name is any printable text without white space; some sites put a query into it (`key?ds=1`)."""
 
 SOUND_FILE_RULE = r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$"
 """A name inside the sounds folder: no separator and no leading dot, so that it cannot leave the folder."""
 
-RTMP_URL_RULE = r"^[rR][tT][mM][pP][sS]?://[^\s\x00-\x1f\x7f-\x9f]+$"
+RTMP_URL_RULE = f"^[rR][tT][mM][pP][sS]?://{_PRINTABLE}+$"
 
 StreamName = Annotated[str, Field(min_length=1, max_length=255, pattern=STREAM_NAME_RULE)]
-StreamNamePrefix = Annotated[str, Field(max_length=64, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]*$")]
+StreamNamePrefix = Annotated[str, Field(max_length=64, pattern=f"^{_PRINTABLE}*$")]
 SoundFile = Annotated[str, Field(min_length=1, max_length=128, pattern=SOUND_FILE_RULE)]
 
 

@@ -1,6 +1,7 @@
 """A transponder whose URL is in a Secret of its own: both objects as they are created, and how the Secret is kept."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pydantic import SecretStr
 
@@ -15,9 +16,10 @@ from transponder_crd.names import (
     LABEL_STREAM,
     stream_object_name,
     transponder_object_name,
+    url_secret_name,
 )
 from transponder_crd.resource import RtmpTransponder, RtmpUrlSource, Secret, SecretKeyRef, TransponderSpec
-from transponder_crd.store import AlreadyExists, NotFound, Store
+from transponder_crd.store import AlreadyExists, Store
 
 SECRET_KEY = "rtmpUrl"  # noqa: S105 (a key's name)
 
@@ -46,40 +48,25 @@ def new_transponder(
         finalizers=[FINALIZER],
         owner_references=list(owners),
     )
-    reference = RtmpUrlSource(secret_key_ref=SecretKeyRef(name=name, key=SECRET_KEY))
+    reference = RtmpUrlSource(secret_key_ref=SecretKeyRef(name=url_secret_name(name), key=SECRET_KEY))
     fields = {"stream_name": stream_name, "rtmp_url_from": reference, "full_url": full_url, **spec}
     return RtmpTransponder(metadata=metadata, spec=TransponderSpec.model_validate(fields))
 
 
-def url_secret(transponder: RtmpTransponder, url: SecretStr) -> Secret:
+def url_secret(transponder: RtmpTransponder, reference: SecretKeyRef, url: SecretStr) -> Secret:
     """The Secret of a stored transponder; it goes with it."""
     metadata = ObjectMeta(
-        name=transponder.name,
+        name=reference.name,
         labels=labels(transponder.spec.stream_name),
         owner_references=[transponder.owner_reference()],
     )
-    return Secret(metadata=metadata, string_data={SECRET_KEY: url})
+    return Secret(metadata=metadata, string_data={reference.key: url})
 
 
 async def keep_url(store: Store, owner: RtmpTransponder, url: SecretStr) -> None:
-    """Have the Secret that the transponder refers to. Raises StoreError."""
-    for _ in range(3):
-        try:
-            await store.create(url_secret(owner, url))
-            return
-        except AlreadyExists:
-            if await _is_kept(store, owner):
-                return
-    raise AlreadyExists(f"Secret {owner.name} belongs to another object")
-
-
-async def _is_kept(store: Store, owner: RtmpTransponder) -> bool:
-    """Is the Secret of that name this owner's? One left by an earlier owner is removed."""
-    try:
-        secret = await store.get(Secret, owner.name)
-        if any(reference.uid == owner.uid for reference in secret.metadata.owner_references):
-            return True
-        await store.delete(Secret, secret.name, secret.uid)
-    except NotFound:
-        pass
-    return False
+    """Have the Secret that the transponder refers to, if it does. It is made and never read: its name is of no other
+    object, so one that exists is the right one. Raises StoreError."""
+    if owner.spec.rtmp_url_from is None:
+        return
+    with suppress(AlreadyExists):
+        await store.create(url_secret(owner, owner.spec.rtmp_url_from.secret_key_ref, url))

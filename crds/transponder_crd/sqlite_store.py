@@ -38,6 +38,7 @@ KEPT_EVENTS = 10_000
 
 _BATCH = 200
 _KINDS: dict[str, type[Resource]] = {kind.__name__: kind for kind in (RtmpTransponder, Stream, Secret)}
+_STREAM_FIELDS = {"RtmpTransponder": "$.spec.streamName", "Stream": "$.spec.name"}
 _NAME_RULE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 R = TypeVar("R", bound=Resource)
@@ -70,6 +71,22 @@ class SqliteStore:
     async def list(self, kind: type[R]) -> Listing[R]:
         rows = self._query("SELECT body FROM objects WHERE kind = ? ORDER BY name", kind.__name__)
         return Listing([parse(kind, body) for (body,) in rows], str(self._version()))
+
+    async def of_stream(self, kind: type[R], stream_name: str) -> Sequence[R]:
+        rows = self._query(
+            "SELECT body FROM objects WHERE kind = ? AND json_extract(body, ?) = ? ORDER BY name",
+            kind.__name__, _STREAM_FIELDS[kind.__name__], stream_name,
+        )  # fmt: skip
+        return [parse(kind, body) for (body,) in rows]
+
+    async def by_uid(self, kind: type[R], uid: str) -> R:
+        rows = self._query("SELECT body FROM objects WHERE kind = ? AND uid = ?", kind.__name__, uid)
+        if not rows:
+            raise NotFound(f"no {kind.__name__} has this uid")
+        return parse(kind, rows[0][0])
+
+    async def refresh(self, kind: type[Resource]) -> None:
+        """Reads are of the file itself."""
 
     async def create(self, obj: R) -> R:
         if not _NAME_RULE.fullmatch(obj.name) or len(obj.name) > 253:

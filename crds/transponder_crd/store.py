@@ -9,9 +9,10 @@ Errors
         Conflict        the object changed since it was read: read it again and decide anew
         Invalid         the object breaks a rule of its kind; the text names the field and the rule
         Gone            a watch asked for a version that is no longer kept: list again
+        Unavailable     the store cannot be reached, or is too busy: try again later
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -44,6 +45,10 @@ class Gone(StoreError):
     pass
 
 
+class Unavailable(StoreError):
+    pass
+
+
 class EventType(StrEnum):
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
@@ -71,6 +76,20 @@ class Store(Protocol):
         ...
 
     async def list(self, kind: type[R]) -> Listing[R]: ...
+
+    async def of_stream(self, kind: type[R], stream_name: str) -> Sequence[R]:
+        """The transponders of a stream, or its Stream (one at most), by name. It may be a moment old where others
+        write too, as `list`."""
+        ...
+
+    async def by_uid(self, kind: type[R], uid: str) -> R:
+        """Raises NotFound."""
+        ...
+
+    async def refresh(self, kind: type[Resource]) -> None:
+        """Return when all that anyone has written before this call is seen by reads. For a miss that should be none:
+        it may cost a listing."""
+        ...
 
     async def create(self, obj: R) -> R:
         """The object as stored, with uid, generation 1 and times. Its status is dropped. Raises AlreadyExists."""

@@ -18,24 +18,22 @@ async def wait_for(
     `timeout` is in seconds. Raises TimeoutError.
     """
     async with asyncio.timeout(timeout):
-        while True:
-            obj, version = await _read(store, kind, name)
+        try:
+            obj = await store.get(kind, name)
             if accept(obj):
                 return obj
+            return await _first_accepted(store.watch(kind, obj.metadata.resource_version), name, accept)
+        except (NotFound, Gone):  # an object that has not changed for long has a version too old to watch from
+            pass
+        while True:
+            listing = await store.list(kind)
+            found = next((item for item in listing.items if item.name == name), None)
+            if accept(found):
+                return found
             try:
-                return await _first_accepted(store.watch(kind, version), name, accept)
-            except Gone:  # the version is too old to watch from: read again
+                return await _first_accepted(store.watch(kind, listing.resource_version), name, accept)
+            except Gone:
                 continue
-
-
-async def _read(store: Store, kind: type[R], name: str) -> tuple[R | None, str]:
-    """The object, if there is one, and the version from which a watch misses nothing."""
-    try:
-        obj = await store.get(kind, name)
-    except NotFound:
-        listing = await store.list(kind)
-        return next((item for item in listing.items if item.name == name), None), listing.resource_version
-    return obj, obj.metadata.resource_version
 
 
 async def _first_accepted(events: AsyncIterator[Event[R]], name: str, accept: Callable[[R | None], bool]) -> R | None:

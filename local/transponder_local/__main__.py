@@ -5,10 +5,10 @@ import sys
 
 import uvloop
 
+from transponder_crd.log import set_up_logging
+from transponder_crd.start_error import StartError
 from transponder_local.app import FORCED, run
 from transponder_local.command_line import read_settings
-from transponder_local.errors import StartError
-from transponder_local.log import set_up_logging
 
 BAD_SETTING = 2
 

@@ -11,15 +11,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 
 from transponder_api.app import create_app
-from transponder_api.server import Door, serving_all
-from transponder_api.websdk.app import UVICORN_OPTIONS, create_websdk_app
+from transponder_api.doors import Listeners, listening
+from transponder_api.server import serving_all
+from transponder_api.serving import public_doors
+from transponder_api.tls import renewed, server_tls
+from transponder_api.websdk.app import create_websdk_app
 from transponder_crd.resource import Stream
 from transponder_crd.sqlite_store import SqliteStore
+from transponder_crd.start_error import StartError
 from transponder_crd.store import NotFound, Store, StoreError
 from transponder_local.banner import banner
 from transponder_local.children import ChildRelays
-from transponder_local.doors import WS, WSS, Listeners, listening, server_tls
-from transponder_local.errors import StartError
+from transponder_local.command_line import option
 from transponder_local.loop import watch_all
 from transponder_local.settings import LocalSettings
 from transponder_local.zygote import ZygoteError
@@ -45,8 +48,8 @@ async def run(settings: LocalSettings) -> int:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(_open_store(settings))
         _make_folder(settings.sounds_folder, "--sounds")
-        tls = server_tls(settings)
-        listeners = stack.enter_context(listening(settings))
+        tls = server_tls(settings, option)
+        listeners = stack.enter_context(listening(settings, named=option))
         await _forget_publishers(store)
         queue = WorkQueue(reconcile)
         host = ChildRelays(settings.relay_template(), queue.wake)
@@ -58,6 +61,7 @@ async def run(settings: LocalSettings) -> int:
         await stack.enter_async_context(_task(_prepare(host), "zygote"))
         stack.push_async_callback(queue.close)
         watching = await stack.enter_async_context(_task(watch_all(store, queue.wake), "watch"))
+        await stack.enter_async_context(renewed(settings, tls, option))
         await stack.enter_async_context(_serving(settings, store, host, listeners, tls))
         numbers = {port: listener.getsockname()[1] for port, listener in listeners.items()}
         print(banner(settings, numbers), flush=True)  # noqa: T201 (what the command is to print)
@@ -74,13 +78,7 @@ def _serving(
 ) -> AbstractAsyncContextManager[None]:
     """REST and all that is beside it, and the WebSDK, each at its ports."""
     api = create_app(settings, store, host)
-    websdk = create_websdk_app(api, store)
-    doors = [
-        Door(websdk, listener, tls if port.tls else None, UVICORN_OPTIONS)
-        if port in (WS, WSS)
-        else Door(api, listener, tls if port.tls else None)
-        for port, listener in listeners.items()
-    ]
+    doors = public_doors(api, create_websdk_app(api, store), listeners, tls)
     return serving_all(doors, around=[api])  # the WebSDK uses the API's services, also where only its port is open
 
 

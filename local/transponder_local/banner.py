@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from transponder_local.doors import HTTP, HTTPS, WS, WSS, Port
+from transponder_api.doors import HTTP, HTTPS, WS, WSS, Port
 from transponder_local.settings import LocalSettings
 
 

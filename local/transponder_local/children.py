@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from transponder_crd.meta import OwnerReference
 from transponder_crd.names import loggable, relay_object_name
-from transponder_crd.relay_host import RelayAddress
+from transponder_crd.relay_host import Absence, RelayAddress
 from transponder_local.liveness import until_hung
 from transponder_local.log_pipe import LogPipe
 from transponder_local.zygote import RelayProcess, Zygote, ZygoteError
@@ -37,6 +37,7 @@ class _Relay:
 
     stream_name: str
     address: RelayAddress | None = None
+    absence: Absence | None = None
     process: RelayProcess | None = None
     port: int = 0
     """Of the control port."""
@@ -70,6 +71,10 @@ class ChildRelays:
             relay = self._relays[stream_name] = _Relay(stream_name)
             relay.supervisor = asyncio.create_task(self._supervise(relay), name=f"relay {loggable(stream_name)}")
         return relay.address
+
+    def absence(self, stream_name: str) -> Absence | None:
+        relay = self._relays.get(stream_name)
+        return relay.absence if relay and relay.address is None else None
 
     async def delete(self, stream_name: str) -> None:
         relay = self._relays.get(stream_name)
@@ -115,6 +120,7 @@ class ChildRelays:
             failures = 1 if time.monotonic() - born >= STEADY_SECONDS else failures + 1
             delay = restart_delay(failures)
             logger.warning("stream %s: relay %s; a new one in %.0f s", loggable(relay.stream_name), how, delay)
+            relay.absence = Absence("RelayFailed", f"the relay {how}")
             self._wake(relay.stream_name)
             await asyncio.sleep(delay)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from transponder_local.errors import BadSetting
+from transponder_crd.start_error import bad_setting, variable
 from transponder_local.settings import LocalSettings, WcsFileSettings, layered
 from transponder_local.wcs_settings import Given, from_environment, from_file
 
@@ -26,7 +25,7 @@ class Option(NamedTuple):
 
     @property
     def variable(self) -> str:
-        return "TRANSPONDER_" + self.setting.upper().replace(".", "__")
+        return variable(*self.setting.split("."))
 
 
 OPTIONS = (
@@ -84,14 +83,13 @@ def read_settings(arguments: Sequence[str] | None = None) -> LocalSettings:
         file = WcsFileSettings(**{name: options[name] for name in WcsFileSettings.model_fields if name in options})
         fallback = _wcs_settings(file)
         return layered(_nested(options.items()), _nested((one.setting, one.value) for one in fallback))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        loc = [str(part) for part in first["loc"]]
-        where = _fallback_of(loc, options, fallback) or _name(loc)
-        raise BadSetting(f"{where}: {_rule(first['msg'])}") from None
-    except SettingsError as error:  # its text: error parsing value for field "name" from source "..."
-        field = re.search(r'field "(\w+)"', str(error))
-        raise BadSetting(f"{_name([field[1]]) if field else 'environment'}: must be JSON") from None
+    except (ValidationError, SettingsError) as error:
+        raise bad_setting(error, lambda loc: _fallback_of(loc, options, fallback) or _name(loc)) from None
+
+
+def option(setting: str) -> str:
+    """What a field of the settings is given by."""
+    return next((option.flag for option in OPTIONS if option.setting == setting), variable(setting))
 
 
 def _wcs_settings(settings: WcsFileSettings) -> list[Given]:
@@ -112,10 +110,10 @@ def _nested(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return nested
 
 
-def _fallback_of(loc: list[str], options: Mapping[str, Any], fallback: Sequence[Given]) -> str | None:
+def _fallback_of(loc: Sequence[str], options: Mapping[str, Any], fallback: Sequence[Given]) -> str | None:
     """Where the value of a setting comes from, if neither option nor environment gives it."""
     settings = {".".join(loc[:2]), loc[0]} if loc else set()
-    variables = {"TRANSPONDER_" + setting.upper().replace(".", "__") for setting in settings}
+    variables = {variable(*setting.split(".")) for setting in settings}
     if settings & options.keys() or variables & {name.upper() for name in os.environ}:
         return None
     return next((one.where for one in reversed(fallback) if one.setting in settings), None)
@@ -153,12 +151,8 @@ class _OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _name(loc: list[str]) -> str:
+def _name(loc: Sequence[str]) -> str:
     """What the user knows a setting by: its option and its variable."""
     settings = (".".join(loc), ".".join(loc[:1]))
     option = next((option for option in OPTIONS if option.setting in settings), None)
-    return f"{option.flag} ({option.variable})" if option else "TRANSPONDER_" + "__".join(loc).upper()
-
-
-def _rule(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Input should", "must").replace("Value should", "must")
+    return f"{option.flag} ({option.variable})" if option else variable(*loc)

@@ -2,27 +2,23 @@
 the names of Flashphoner WCS (`wcs_settings`)."""
 
 import os
-import re
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from transponder_api.settings import ApiSettings
+from transponder_crd.log import LogLevel
 from transponder_local.wcs_settings import UnsetPrefix
 from transponder_operator.settings import AutoStartSettings
-from transponder_relay.settings import Port, RelaySettings
-
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+from transponder_relay.settings import Authorities, MaxBitrate, MediaAddresses, MediaPortRange, RelaySettings
 
 
 def default_data_folder() -> Path:
@@ -38,33 +34,6 @@ def _folder(value: object) -> object:
     if value == "":
         raise ValueError("must not be empty")
     return os.path.expanduser(value) if isinstance(value, str) else value
-
-
-def _authorities(file: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=file)
-    except OSError:  # ssl.SSLError is one
-        raise ValueError("must be a PEM file of certificates that can be read") from None
-    return file.absolute()
-
-
-def _split(value: object) -> object:
-    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-
-
-def _range(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    first, dash, last = value.partition("-")
-    if not dash:
-        raise ValueError("must be two ports with a dash between, as in 40000-40100")
-    return first.strip(), last.strip()
-
-
-def _ordered(value: tuple[int, int] | None) -> tuple[int, int] | None:
-    if value and value[0] > value[1]:
-        raise ValueError("must name the lower port first")
-    return value
 
 
 class WcsFileSettings(BaseSettings):
@@ -87,17 +56,15 @@ class LocalSettings(ApiSettings, AutoStartSettings):
     """Folder of the database."""
     sounds_folder: Annotated[Path, BeforeValidator(_folder)] = Path()
     """Folder of the WAV files that sound_on may play (default: sounds in the data folder)."""
-    media_addresses: Annotated[list[IPvAnyAddress], NoDecode, BeforeValidator(_split)] = []
+    media_addresses: MediaAddresses = []
     """Addresses that browsers are told to send media to (default: all of this machine)."""
-    media_port_range: Annotated[
-        tuple[Port, Port] | None, NoDecode, BeforeValidator(_range), AfterValidator(_ordered)
-    ] = None
+    media_port_range: MediaPortRange = None
     """UDP ports for media, as in 40000-40100 (default: any)."""
-    max_bitrate: Annotated[int, Field(ge=100_000, le=100_000_000)] = 4_000_000
+    max_bitrate: MaxBitrate = 4_000_000
     """bit/s that a browser may send."""
-    rtmps_ca_file: Annotated[Path, BeforeValidator(_folder), AfterValidator(_authorities)] | None = None
+    rtmps_ca_file: Annotated[Authorities, BeforeValidator(_folder)] | None = None
     """PEM file of certificate authorities that RTMPS trusts besides those of the system."""
-    log_level: Annotated[LogLevel, BeforeValidator(lambda value: str(value).upper())] = "INFO"
+    log_level: LogLevel = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
     unused_properties: tuple[str, ...] = ()
     """What is in the properties file and means nothing here."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from transponder_local.errors import BadSetting
+from transponder_crd.start_error import BadSetting
 from transponder_local.properties import BadProperties, Properties, decode, parse
 
 UnsetPrefix = Literal["commented", "absent", "never"]

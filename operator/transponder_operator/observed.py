@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from transponder_crd.conditions import Condition, ConditionType, set_condition
 from transponder_crd.control import OutputReport, OutputState, PublisherReport, PublisherState, RelayReport
+from transponder_crd.relay_host import Absence
 from transponder_crd.resource import (
     RtmpTransponder,
     Stream,
@@ -46,6 +47,8 @@ class Sight(NamedTuple):
     """None while no relay is ready."""
     report: RelayReport | None
     """The latest report of this very instance; None before the first."""
+    absence: Absence | None = None
+    """Why no relay is ready, as far as is known."""
 
     def output(self, transponder: RtmpTransponder) -> OutputReport | None:
         outputs = self.report.outputs if self.report else []
@@ -150,6 +153,10 @@ def _conditions(
         ConditionType.DESTINATION_CONNECTED: connected,
         ConditionType.READY: _ready(transponder, destination, (relay, publisher, connected)),
     }
+    # `kubectl wait` and kstatus trust a condition from the present generation alone: not before a change is in effect
+    generation = (
+        transponder.metadata.generation if output is None else _observed_generation(transponder, destination, output)
+    )
     conditions = transponder.status.conditions
     for kind, (status, reason, message) in findings.items():
         new = Condition(
@@ -158,7 +165,7 @@ def _conditions(
             reason=reason,
             message=message,
             last_transition_time=now,
-            observed_generation=transponder.metadata.generation,
+            observed_generation=generation,
         )
         conditions = set_condition(conditions, new)
     return conditions
@@ -166,9 +173,11 @@ def _conditions(
 
 def _relay_ready(sight: Sight) -> Finding:
     if sight.instance is None:
-        return Finding("False", "RelayNotReady", "no relay is running")
+        return Finding("False", *(sight.absence or ("RelayNotReady", "no relay is running")))
     if sight.report is None:
         return Finding("False", "RelaySilent", "the relay has not reported")
+    if sight.report.draining:
+        return Finding("True", "Draining", "the relay was told to end, and does so when its publisher goes")
     return Finding("True", "RelayRunning")
 
 

@@ -1,6 +1,7 @@
 """The client of relays' control ports: desired states in, the latest report of each relay kept."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 """Delays between attempts to hear a relay again; the last one stays."""
 
+FIRST_REPORT_SECONDS = 1.0
+"""How long one may be waited for."""
+
 MAX_REPORT_BYTES = 1 << 20
 
 
@@ -35,6 +39,8 @@ class _Link:
     address: RelayAddress
     report: RelayReport | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+    tried: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """There was a report, or the first attempt to get one failed."""
 
 
 class Relays:
@@ -104,10 +110,19 @@ class Relays:
         link = self._links.get(stream_name)
         return link.report if link else None
 
+    async def first_report(self, stream_name: str) -> None:
+        """Wait a moment for the first report of the relay that is followed; returns at once if it came long ago, or if
+        it cannot be got."""
+        if link := self._links.get(stream_name):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(link.tried.wait(), FIRST_REPORT_SECONDS)
+            link.tried.set()
+
     async def _hear(self, stream_name: str, link: _Link) -> None:
         failures = 0
         while True:
             heard = await self._read_reports(stream_name, link)
+            link.tried.set()
             failures = 0 if heard else failures + 1
             # One broken connection is made again in no time. Only a relay that cannot be heard then is silent.
             if failures and link.report:
@@ -136,6 +151,7 @@ class Relays:
 
     def _take(self, stream_name: str, link: _Link, report: RelayReport) -> None:
         old, link.report = link.report, report
+        link.tried.set()
         if old is None or without_statistics(old) != without_statistics(report):
             self._on_change(stream_name)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ class _Key:
     dirty: bool = False
     """Woken while at work: work again."""
     failures: int = 0
+    began: float | None = None
+    """When the call under way began, by the monotonic clock."""
+
+
+Done = Callable[[float, Exception | None], None]
+"""Told of each call of `work`: seconds that it took, and how it failed."""
 
 
 class WorkQueue:
@@ -37,8 +44,16 @@ class WorkQueue:
     `work` must be idempotent and look at the present state itself: how often and why a key was woken is not kept.
     """
 
-    def __init__(self, work: Callable[[str], Awaitable[float | None]]) -> None:
+    def __init__(
+        self,
+        work: Callable[[str], Awaitable[float | None]],
+        done: Done = lambda _seconds, _error: None,
+        at_once: int = 1_000_000,
+    ) -> None:
+        """`at_once`: how many keys may be worked on at the same time; others wait for their turn."""
         self._work = work
+        self._done = done
+        self._turns = asyncio.Semaphore(at_once)
         self._keys: dict[str, _Key] = {}
         self._closed = False
 
@@ -53,6 +68,16 @@ class WorkQueue:
         entry.dirty = True
         if entry.task is None:
             entry.task = asyncio.create_task(self._run(key, entry), name=f"reconcile {loggable(key)}")
+
+    def __len__(self) -> int:
+        """How many keys are being worked on, or wait for their turn."""
+        return sum(entry.task is not None for entry in self._keys.values())
+
+    @property
+    def longest(self) -> float:
+        """Seconds for which the oldest of the calls under way has been going on; 0 without any."""
+        began = min((entry.began for entry in self._keys.values() if entry.began is not None), default=None)
+        return 0.0 if began is None else time.monotonic() - began
 
     async def close(self) -> None:
         """Work on nothing more; what is at work is cancelled and waited for."""
@@ -70,8 +95,9 @@ class WorkQueue:
     async def _run(self, key: str, entry: _Key) -> None:
         again_in: float | None = None
         while entry.dirty:
-            entry.dirty = False
-            again_in = await self._try(key, entry)
+            async with self._turns:
+                entry.dirty = False
+                again_in = await self._try(key, entry)
         entry.task = None
         if again_in is not None:
             entry.timer = asyncio.get_running_loop().call_later(again_in, self.wake, key)
@@ -79,12 +105,17 @@ class WorkQueue:
             del self._keys[key]
 
     async def _try(self, key: str, entry: _Key) -> float | None:
+        began = entry.began = time.monotonic()
         try:
             again_in = await self._work(key)
         except Exception as error:
+            self._done(time.monotonic() - began, error)
             entry.failures += 1
             self._report(key, entry.failures, error)
             return retry_delay(entry.failures)
+        finally:
+            entry.began = None
+        self._done(time.monotonic() - began, None)
         if entry.failures > 1:
             logger.info("stream %s: reconciled again", loggable(key))
         entry.failures = 0

@@ -16,7 +16,7 @@ from transponder_crd import control
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.metrics import RelayCollector
 from transponder_relay.playback.players import NothingPublished, TooManyPlayers
-from transponder_relay.relay import Relay
+from transponder_relay.relay import Draining, OtherStream, Relay
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +29,10 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes carry no token and tell nothing."""
 
 
-def control_app(relay: Relay, token: str) -> web.Application:
-    """The aiohttp application of one relay."""
-    app = web.Application(middlewares=[_bearer(token)], client_max_size=1 << 20)
+def control_app(relay: Relay, token: str, *, open_metrics: bool = False) -> web.Application:
+    """The aiohttp application of one relay. `open_metrics`: /metrics wants no token."""
+    open_paths = OPEN_PATHS | {"/metrics"} if open_metrics else OPEN_PATHS
+    app = web.Application(middlewares=[_bearer(token, open_paths)], client_max_size=1 << 20)
     app[RELAY] = relay
     app[METRICS] = CollectorRegistry()
     app[METRICS].register(RelayCollector(relay))
@@ -44,18 +45,18 @@ def control_app(relay: Relay, token: str) -> web.Application:
     app.router.add_delete("/players/{id}", delete_player)
     app.router.add_post("/stream-events", post_stream_event)
     app.router.add_get("/metrics", get_metrics)
-    app.router.add_get("/healthz", probe)
-    app.router.add_get("/readyz", probe)
+    app.router.add_get("/healthz", get_health)
+    app.router.add_get("/readyz", get_readiness)
     return app
 
 
-def _bearer(token: str) -> Middleware:
+def _bearer(token: str, open_paths: frozenset[str]) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if request.path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
+        if request.path not in open_paths and not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized
         return await handler(request)
 
@@ -67,7 +68,10 @@ async def put_desired(request: web.Request) -> web.Response:
         desired = control.DesiredRelay.model_validate_json(await request.read())
     except ValidationError as error:
         raise web.HTTPBadRequest(text=str(error)) from None
-    request.app[RELAY].apply(desired)
+    try:
+        request.app[RELAY].apply(desired)
+    except OtherStream:
+        return _refuse("streamName", "must be that of the stream which this relay serves", 409)
     return web.Response(status=204)
 
 
@@ -91,7 +95,10 @@ async def get_report(request: web.Request) -> web.Response:
 
 
 async def post_offer(request: web.Request) -> web.Response:
-    return await _answer(request, control.Offer, request.app[RELAY].answer)
+    try:
+        return await _answer(request, control.Offer, request.app[RELAY].answer)
+    except Draining:
+        raise web.HTTPServiceUnavailable(text="the relay is about to end") from None
 
 
 async def post_player(request: web.Request) -> web.Response:
@@ -166,5 +173,12 @@ async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
-async def probe(_: web.Request) -> web.Response:
+async def get_health(_: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def get_readiness(request: web.Request) -> web.Response:
+    """503 while it serves to the end what it serves: it is not to be given anything else."""
+    if request.app[RELAY].draining:
+        raise web.HTTPServiceUnavailable(text="draining\n")
     return web.Response(text="ok\n")

@@ -77,6 +77,7 @@ class Publisher:
     def _ingest_settings(self, passed: bool) -> IngestSettings:
         return IngestSettings(
             addresses=tuple(self._settings.media_addresses),
+            nat=self._settings.media_nat,
             port_range=self._settings.media_port_range,
             keyframe_interval=self._keyframe_interval,
             max_bitrate=self._settings.max_bitrate,

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 
 from transponder_crd import control
+from transponder_crd.names import loggable
 from transponder_crd.offer import InvalidOffer
 from transponder_relay.destinations import Destinations
 from transponder_relay.ingest.timeline import Timeline
@@ -19,8 +20,18 @@ from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.soundtrack import Soundtrack
 from transponder_relay.stream_statistics import Statistics
 from transponder_relay.webrtc.settings import TransportSettings
+from transponder_relay.webrtc.sockets import player_ports
 
 logger = logging.getLogger(__name__)
+
+
+class OtherStream(Exception):
+    """This relay serves another stream."""
+
+
+class Draining(Exception):
+    """This relay takes no publisher any more."""
+
 
 PUBLISHER_STOPPED = "Stopped by publisher stop"
 """WCS `info` of players whose publisher is gone."""
@@ -37,11 +48,13 @@ class Relay:
 
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
+        self._stream_name = settings.stream_name
+        self.draining = False
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
         self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
-        self.players = Players(_transport_settings(settings), self._timeline.now, self.want_keyframe, self._serve)
+        self.players = Players(_player_transport(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
         self._statistics = Statistics()
         self._keyframe_interval = 2.0
@@ -55,10 +68,18 @@ class Relay:
     # ------------------------------------------------------------------------------------------ desired state
 
     def apply(self, desired: control.DesiredRelay) -> None:
-        """Become what `desired` says. Returns at once; reports tell when it is so."""
+        """Become what `desired` says. Returns at once; reports tell when it is so. Raises OtherStream."""
+        if not self._stream_name:
+            logger.info("serves stream %s", loggable(desired.stream_name))
+            self._stream_name = desired.stream_name
+        if desired.stream_name != self._stream_name:
+            raise OtherStream
         self._keyframe_interval = desired.keyframe_interval
-        self._apply_publisher(desired.publisher)
-        self._outputs.apply(desired.outputs, published=self._is_published, running=self._clock is not None)
+        self._become(desired.publisher, desired.outputs)
+
+    def _become(self, publisher: control.DesiredPublisher | None, outputs: Sequence[control.DesiredOutput]) -> None:
+        self._apply_publisher(publisher)
+        self._outputs.apply(outputs, published=self._is_published, running=self._clock is not None)
         self._touch()
 
     def _apply_publisher(self, desired: control.DesiredPublisher | None) -> None:
@@ -69,7 +90,7 @@ class Relay:
             self._statistics.publisher_replaced(present.statistics())
             self._publisher_gone()
             self._end(present.close())
-        if desired and self._publisher is None:
+        if desired and self._publisher is None and not self.draining:
             self._publisher = Publisher(desired.id, self._settings, self._timeline, self)
         if self._publisher:
             self._publisher.set_keyframe_interval(self._keyframe_interval)
@@ -85,7 +106,10 @@ class Relay:
             self._publisher.serve(transcoded=wants_h264, passed=self._pictures.wants_passed)
 
     async def answer(self, offer: control.Offer) -> str:
-        """The SDP answer for the desired publisher. Raises InvalidOffer, OSError when no media port is free."""
+        """The SDP answer for the desired publisher. Raises InvalidOffer, Draining, OSError when no media port is
+        free."""
+        if self.draining:
+            raise Draining
         if self._publisher is None or self._publisher.id != offer.publisher_id:
             raise InvalidOffer("publisherId", "must be the publisher that this relay waits for")
         return await self._publisher.answer(offer.sdp, self._pictures.all_enhanced)
@@ -103,6 +127,7 @@ class Relay:
     def report(self) -> control.RelayReport:
         return control.RelayReport(
             instance=self._settings.instance,
+            draining=self.draining,
             publisher=self._publisher.report() if self._publisher else None,
             outputs=self._outputs.reports(running=self._clock is not None),
             ingest=self._statistics.ingest(self._present, self._soundtrack.statistics),
@@ -237,12 +262,32 @@ class Relay:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
+    @property
+    def has_publisher(self) -> bool:
+        """Whether one is connected, or about to be."""
+        states = (control.PublisherState.CONNECTING, control.PublisherState.CONNECTED)
+        return self._publisher is not None and self._publisher.state in states
+
+    def drain(self) -> None:
+        """Take no other publisher from now on. One that has not made its offer is not waited for."""
+        self.draining = True
+        if not self.has_publisher:
+            self._apply_publisher(self._ended_publisher())
+        self._touch()
+
+    def _ended_publisher(self) -> control.DesiredPublisher | None:
+        """Reports go on telling why it ended."""
+        publisher = self._publisher
+        ended = publisher is not None and publisher.state is control.PublisherState.ENDED
+        return control.DesiredPublisher(id=publisher.id) if publisher and ended else None
+
     async def close(self) -> None:
         """End all in order: the RTMP sessions, the players, the publisher's. Bounded by the parts' own limits."""
-        self.apply(control.DesiredRelay(stream_name=self._settings.stream_name))
+        self._become(self._ended_publisher(), ())
         self.players.end_all(PUBLISHER_STOPPED)
         await asyncio.gather(*self._endings, *self._outputs.endings, self.players.close(), return_exceptions=True)
 
 
-def _transport_settings(settings: RelaySettings) -> TransportSettings:
-    return TransportSettings(addresses=tuple(settings.media_addresses), port_range=settings.media_port_range)
+def _player_transport(settings: RelaySettings) -> TransportSettings:
+    ports = player_ports(settings.media_port_range)
+    return TransportSettings(addresses=tuple(settings.media_addresses), nat=settings.media_nat, port_range=ports)

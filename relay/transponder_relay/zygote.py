@@ -14,6 +14,7 @@ When the host is gone (EOF), relays are told to end, then made to; when the zygo
 import ctypes
 import gc
 import json
+import logging
 import os
 import selectors
 import signal
@@ -30,6 +31,8 @@ from transponder_relay.sound.aac import aac_format
 
 GRACE_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
+
+NOISY = ("aiortc", "aioice", "aiohttp", "asyncio", "libav")
 
 
 class Zygote:
@@ -110,6 +113,7 @@ class Zygote:
             if os.getppid() != parent:  # the zygote died before the kernel was asked to tell
                 os._exit(1)
             self._keep_only(listener, log)
+            _log_to_stderr(settings.log_level)
             process.run_relay(settings, socket.socket(fileno=listener))
             status = 0
         except BaseException as error:
@@ -149,6 +153,13 @@ class Zygote:
         for pid in self._relays:
             os.kill(pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _log_to_stderr(level: str) -> None:
+    """Plain lines `LEVEL logger message`: whoever reads them knows the stream and the time."""
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s %(message)s", force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ JSON = {"Content-Type": "application/json"}
 async def test_health(api: Api) -> None:
     answer = await api.request("GET", "/healthz")
     assert (answer.status, answer.text) == (200, "ok\n")
+    answer = await api.request("HEAD", "/healthz")
+    assert (answer.status, answer.text) == (200, "")
 
 
 # ------------------------------------------------------------------------------------------ CORS

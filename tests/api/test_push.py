@@ -1,7 +1,9 @@
 """The eight calls as Flashphoner WCS has them: statuses, bodies, quirks."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,7 +57,7 @@ async def test_startup_answers_the_transponder_object(api: Api) -> None:
 async def test_startup_keeps_the_url_in_a_secret_of_the_transponder(api: Api) -> None:
     await api.startup("name", URL)
     (stored,), _, (secret,) = await api.stored()
-    assert stored.name == secret.name == transponder_object_name("name", URL)
+    assert stored.name == transponder_object_name("name", URL)
     assert stored.metadata.finalizers == [FINALIZER]
     assert stored.spec.rtmp_url is None
     assert stored.spec.rtmp_url_from is not None
@@ -102,20 +104,40 @@ async def test_twenty_same_startups_at_once_make_one(api: Api, far: bool, monkey
 
 async def test_startup_heals_a_transponder_whose_secret_is_missing(api: Api) -> None:
     await api.startup("name", URL)
-    (stored,), _, _ = await api.stored()
-    await api.store.delete(Secret, stored.name)
+    (stored,), _, (lost,) = await api.stored()
+    await api.store.delete(Secret, lost.name)
     assert (await api.push("startup", {"streamName": "name", "rtmpUrl": URL})).status == 409
     _, _, (secret,) = await api.stored()
+    assert secret.name == lost.name
     assert secret.metadata.owner_references == [stored.owner_reference()]
 
 
-async def test_startup_replaces_a_secret_left_by_an_earlier_transponder(api: Api) -> None:
-    name = transponder_object_name("name", URL)
-    await api.store.create(Secret(metadata=ObjectMeta(name=name), string_data={}))
+async def test_startup_neither_reads_nor_changes_a_secret(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right to read Secrets would be one to read those of everybody."""
+    calls: list[str] = []
+    for call in ("get", "list", "update", "delete"):
+        real = getattr(api.store, call)
+
+        async def told(*arguments: Any, call: str = call, real: Any = real) -> Any:
+            calls.extend([call] if Secret in arguments or isinstance(arguments[0], Secret) else [])
+            return await real(*arguments)
+
+        monkeypatch.setattr(api.store, call, told)
     await api.startup("name", URL)
-    (stored,), _, (secret,) = await api.stored()
-    assert secret.metadata.owner_references == [stored.owner_reference()]
-    assert "rtmpUrl" in secret.string_data
+    assert (await api.push("startup", {"streamName": "name", "rtmpUrl": URL})).status == 409
+    assert calls == []
+
+
+async def test_each_transponder_has_a_secret_of_a_new_name(api: Api) -> None:
+    """The Secret of an earlier transponder may still be there: it goes some time after its owner."""
+    names = set()
+    for _ in range(2):
+        answer = await api.startup("name", URL)
+        _, _, (secret,) = await api.stored()
+        names.add(secret.name)
+        assert secret.name.startswith(transponder_object_name("name", URL)[:40])
+        await api.push("terminate", {"mediaSessionId": answer["mediaSessionId"]})
+    assert len(names) == 2
 
 
 async def test_startup_500_leaves_nothing_if_the_secret_cannot_be_stored(
@@ -179,6 +201,22 @@ async def test_startup_with_action_sound_on(api: Api) -> None:
     sound = (await api.transponder(started["mediaSessionId"])).spec.sound
     assert sound is not None
     assert (sound.file, sound.loop) == ("beep.wav", False)
+
+
+async def test_a_sound_of_a_mounted_config_map_is_found_but_no_link_leads_out(api: Api, tmp_path: Path) -> None:
+    """A ConfigMap is mounted as links into a folder that is a link itself."""
+    mounted = api.sounds / "..2026"
+    mounted.mkdir()
+    (mounted / "beep.wav").write_bytes(b"RIFF")
+    (api.sounds / "..data").symlink_to("..2026")
+    (api.sounds / "beep.wav").symlink_to("..data/beep.wav")
+    (tmp_path / "secret").write_bytes(b"RIFF")
+    (api.sounds / "out.wav").symlink_to(tmp_path / "secret")
+    for name, status in (("beep.wav", 200), ("out.wav", 404)):
+        options = {"action": "sound_on", "soundFile": name}
+        answer = await api.push("startup", {"streamName": name, "rtmpUrl": URL, "options": options})
+        assert answer.status == status
+    shutil.rmtree(mounted)  # the next test gets the same folder
 
 
 async def test_startup_404_for_a_sound_file_that_is_not_there(api: Api) -> None:

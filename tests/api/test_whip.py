@@ -10,11 +10,13 @@ from support.api import ANSWER, INSTANCE, Api
 from yarl import URL
 
 from transponder_api.ice import ice_tag
+from transponder_api.metrics import Metrics
 from transponder_api.relay_client import RelayClient
 from transponder_api.settings import ApiSettings
 from transponder_api.streams import Streams
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.names import stream_object_name
+from transponder_crd.relay_host import RelayAddress
 from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec, StreamStatus
 from transponder_crd.waiting import wait_for
 
@@ -229,6 +231,21 @@ async def test_503_if_the_relay_is_another_by_now(api: Api, instance: str | None
     assert api.relay.offers == []
 
 
+async def test_a_directory_that_hears_of_the_relay_a_moment_later(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cluster pods and Streams are two watches."""
+    real, looks = api.directory.address, []
+
+    async def address(stream_name: str) -> RelayAddress | None:
+        looks.append(stream_name)
+        known = await real(stream_name)
+        former = known._replace(instance="relay-before") if known else None
+        return (None, former, known)[min(len(looks), 3) - 1]
+
+    monkeypatch.setattr(api.directory, "address", address)
+    assert (await publish(api)).status == 201
+    assert looks == ["demo"] * 3
+
+
 async def test_503_if_the_stream_is_ended_meanwhile(api: Api) -> None:
     api.statuses.relays_ready = False
     call = asyncio.create_task(publish(api))
@@ -364,7 +381,7 @@ async def test_a_call_that_is_cut_off_leaves_nothing(api: Api) -> None:
     """As the server does at its end with calls that take too long."""
     api.relay.silent = True
     async with RelayClient() as client:
-        service = Streams(api.store, api.directory, client, ApiSettings())
+        service = Streams(api.store, api.directory, client, ApiSettings(), Metrics())
         call = asyncio.create_task(service.publish("demo", StreamSource.WHIP, OFFER))
         await asyncio.wait_for(api.relay.offered.wait(), 5)
         call.cancel()

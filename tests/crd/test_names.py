@@ -52,3 +52,11 @@ def test_names_do_not_change_between_releases() -> None:
     assert names.stream_object_name("demo") == "demo-2a97516c354b6884"
     assert names.transponder_object_name("demo", "rtmp://h/live") == "demo-7b7e9f13e360e2e8"
     assert names.stream_object_name("日本") == "stream-cf2abf0c5be326cb"
+
+
+def test_names_of_url_secrets_are_new_each_time_and_labels() -> None:
+    for name in ("short", "x" * 63):
+        first, second = names.url_secret_name(name), names.url_secret_name(name)
+        assert first != second
+        assert len(first) <= names.MAX_LENGTH
+        assert first.startswith(name[:40])

@@ -1,5 +1,6 @@
 """The generated CRDs: the files in `crds/` are up to date, structural, and agree with the models."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from transponder_crd.__main__ import files, main
 from transponder_crd.conditions import Condition, ConditionType
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.resource import (
+    RTMP_URL_RULE,
+    STREAM_NAME_RULE,
     Audio,
     AudioCodec,
     Reconnect,
@@ -294,3 +297,25 @@ def test_a_folder_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[
         main(["--out", str(tmp_path / "missing")])
     assert caught.value.code == 2
     assert "missing: No such file or directory" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------- white space
+
+WHITE_SPACE = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000 and chr(code).isspace()]
+
+
+@pytest.mark.parametrize("pattern", [STREAM_NAME_RULE, RTMP_URL_RULE], ids=["name", "url"])
+def test_patterns_mean_the_same_everywhere(pattern: str) -> None:
+    """`\\s`, `\\w` and the like are ASCII in Go (which the API server is written in) and Unicode elsewhere."""
+    assert not re.search(r"\\[a-wyzA-Z]", pattern), "only \\xHH"
+    for character in [*WHITE_SPACE, "\x00", "\x7f", "\x9f"]:
+        assert not re.search(pattern, f"rtmp://a{character}b"), repr(character)
+    for character in "a?é日\u200b\ufeff\U0001f3a5":
+        assert re.search(pattern, f"rtmp://a{character}b"), repr(character)
+
+
+@pytest.mark.parametrize("character", WHITE_SPACE, ids=ascii)
+def test_no_white_space_in_names(character: str) -> None:
+    for text in (character, f"a{character}", f"{character}a"):
+        with pytest.raises(ValidationError):
+            StreamSpec(name=text, source=StreamSource.WHIP)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from transponder_crd import sqlite_store
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.resource import Stream, StreamPhase, StreamSource, StreamSpec, StreamStatus
 from transponder_crd.sqlite_store import SqliteStore
@@ -86,3 +87,18 @@ async def test_reads_again_when_the_version_is_too_old(store: SqliteStore, monke
 
     monkeypatch.setattr(store, "watch", watch)
     assert is_ready(await wait_for(store, Stream, "a", is_ready, 5))
+
+
+async def test_waits_for_an_object_that_has_not_changed_for_long(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own version is too old, and stays so: the position of a listing is not."""
+    monkeypatch.setattr(sqlite_store, "KEPT_EVENTS", 5)
+    await store.create(stream("a"))
+    for number in range(10):
+        await store.create(stream(f"other-{number}"))
+    waiting = asyncio.create_task(wait_for(store, Stream, "a", is_ready, 5))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await make_ready(store, "a")
+    assert is_ready(await waiting)

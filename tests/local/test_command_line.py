@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transponder_local.command_line import OPTIONS, BadSetting, read_settings
+from transponder_crd.start_error import BadSetting
+from transponder_local.command_line import OPTIONS, read_settings
 from transponder_local.settings import LocalSettings, default_data_folder
 
 

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from support.product import running_product
 
+from transponder_api.doors import HTTP, HTTPS, WS, WSS, listening
+from transponder_api.tls import server_tls
+from transponder_crd.start_error import StartError
 from transponder_local.banner import banner
-from transponder_local.command_line import read_settings
-from transponder_local.doors import HTTP, HTTPS, WS, WSS, listening, server_tls
-from transponder_local.errors import StartError
+from transponder_local.command_line import option, read_settings
 from transponder_local.settings import LocalSettings
 
 FREE = ["--http-port", "0", "--https-port", "0", "--ws-port", "0", "--wss-port", "0"]
@@ -48,8 +49,8 @@ def refused(options: Sequence[str]) -> str:
     settings = read(*options)
 
     def start() -> None:
-        server_tls(settings)
-        with listening(settings):
+        server_tls(settings, option)
+        with listening(settings, named=option):
             pass
 
     with pytest.raises(StartError) as caught:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from transponder_local.command_line import OPTIONS, BadSetting, read_settings
+from transponder_crd.start_error import BadSetting
+from transponder_local.command_line import OPTIONS, read_settings
 from transponder_local.settings import LocalSettings
 from transponder_local.wcs_settings import WCS_NAMES
 

@@ -213,7 +213,8 @@ async def test_one_that_goes_elsewhere_is_beside_it(bench: Bench) -> None:
 async def test_a_crash_between_the_two_objects_is_healed(bench: Bench) -> None:
     stream = await bench.publish()
     made = await bench.made()
-    await bench.store.delete(Secret, made.name)
+    (secret,) = (await bench.store.list(Secret)).items
+    await bench.store.delete(Secret, secret.name)
     await edit(bench.store, Stream, stream.name, lambda now: with_meta(now, annotations={}))
     await bench.settle()
     (secret,) = (await bench.store.list(Secret)).items

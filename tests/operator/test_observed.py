@@ -29,7 +29,7 @@ from transponder_crd.resource import (
 )
 from transponder_operator.desired import Problem, ProblemReason, ResolvedDestination, ResolvedTransponder
 from transponder_operator.observed import Sight, stream_status, transponder_status
-from transponder_operator.transitions import stream_line, transponder_line
+from transponder_operator.transitions import Notice, stream_line, stream_notice, transponder_line, transponder_notice
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIVE_SINCE = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
@@ -109,6 +109,14 @@ ROWS = {
         TransponderPhase.LIVE,
         ("True RelayRunning", "True Publishing", "True Live", "True Live"),
     ),
+    "draining": (
+        Sight(
+            "relay-1",
+            RelayReport(instance="relay-1", draining=True, publisher=CONNECTED, outputs=[output(OutputState.LIVE)]),
+        ),
+        TransponderPhase.LIVE,
+        ("True Draining", "True Publishing", "True Live", "True Live"),
+    ),
     "holding": (
         sight(output(OutputState.HOLDING, live_since=LIVE_SINCE), publisher=None),
         TransponderPhase.HOLDING,
@@ -177,6 +185,20 @@ def test_the_same_sight_again_changes_nothing(row: str) -> None:
     again = observe(ROWS[row][0], transponder(first), now=NOW + timedelta(hours=1))
     assert again == first
     assert transponder_line(transponder(first), again) is None
+
+
+def test_conditions_are_of_the_generation_that_is_in_effect() -> None:
+    """Else `kubectl wait --for=condition=Ready` would return before a change is in effect."""
+    behind = output(OutputState.LIVE).model_copy(update={"generation": 1})
+    status = observe(sight(behind))
+    assert status.observed_generation == 1
+    assert {condition.observed_generation for condition in status.conditions} == {1}
+
+
+def test_conditions_of_what_no_relay_knows_are_of_the_present_generation() -> None:
+    live = observe(sight(output(OutputState.LIVE).model_copy(update={"generation": 1})))
+    status = observe(Sight(None, None), transponder(live))
+    assert {condition.observed_generation for condition in status.conditions} == {2}
 
 
 def test_a_transition_time_moves_with_its_status_alone() -> None:
@@ -251,6 +273,27 @@ def test_transponder_lines(row: str, line: str) -> None:
     assert transponder_line(transponder(), observe(ROWS[row][0])) == line
 
 
+@pytest.mark.parametrize(
+    ("row", "notice"),
+    [
+        ("waiting", Notice("Normal", "WaitingForPublisher", "rtmp://host/live")),
+        ("live", Notice("Normal", "Live", "rtmp://host/live")),
+        ("retrying", Notice("Warning", "Reconnecting", "rtmp://host/live: Refused: refused")),
+        ("given up", Notice("Warning", "Failed", "rtmp://host/live: BadStreamKey")),
+    ],
+)
+def test_transponder_notices(row: str, notice: Notice) -> None:
+    status = observe(ROWS[row][0])
+    assert transponder_notice(transponder(), status) == notice
+    assert transponder_notice(transponder(status), status) is None
+
+
+def test_pending_and_terminating_are_no_notices() -> None:
+    assert transponder_notice(transponder(), observe(Sight(None, None))) is None
+    gone = transponder(observe(ROWS["live"][0]), deleting=True)
+    assert transponder_notice(gone, observe(ROWS["live"][0], gone)) is None
+
+
 def test_another_error_while_reconnecting_is_told() -> None:
     retrying = observe(ROWS["retrying"][0])
     other = sight(output(OutputState.RETRYING, reason=OutputReason.TIMEOUT, message="silent", reconnects=2))
@@ -295,6 +338,8 @@ def test_a_publishing_stream_tells_all() -> None:
     assert (status.video_codec, status.audio_codec, status.width, status.height) == ("H264", "opus", 1280, 720)
     assert status.started_at == LIVE_SINCE
     assert stream_line(stream(), status) == "stream demo: publishing, H264 1280x720, opus"
+    assert stream_notice(stream(), status) == Notice("Normal", "Publishing", "H264 1280x720, opus")
+    assert stream_notice(stream(status), status) is None
 
 
 @pytest.mark.parametrize(
@@ -321,6 +366,7 @@ def test_another_relay_ends_the_stream() -> None:
     status = stream_status(stream(publishing), reported(PublisherState.WAITING))
     assert (status.phase, status.reason, status.relay_pod) == (StreamPhase.ENDED, "Relay lost", "relay-0")
     assert stream_line(stream(publishing), status) == "stream demo: ended, Relay lost"
+    assert stream_notice(stream(publishing), status) == Notice("Normal", "Ended", "Relay lost")
 
 
 def test_an_ended_stream_stays_ended() -> None:

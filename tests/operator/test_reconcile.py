@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from support.control_port import ControlPort, ScriptedHost, until
 
-from transponder_crd.control import OutputReason, OutputState, PublisherState
+from transponder_crd.control import DesiredRelay, OutputReason, OutputState, PublisherState
 from transponder_crd.defaults import Defaults
 from transponder_crd.meta import ObjectMeta
 from transponder_crd.names import FINALIZER, stream_object_name
+from transponder_crd.relay_host import Absence
 from transponder_crd.resource import (
     RtmpTransponder,
     RtmpUrlSource,
@@ -29,6 +30,7 @@ from transponder_crd.resource import (
 )
 from transponder_crd.sqlite_store import SqliteStore
 from transponder_crd.store import Conflict, NotFound, edit
+from transponder_operator import relays as relays_module
 from transponder_operator.reconcile import Reconciler
 from transponder_operator.relays import RelayError, Relays
 
@@ -47,7 +49,15 @@ class Bench:
     offset: timedelta = field(default_factory=timedelta)
 
     def __post_init__(self) -> None:
-        self.reconciler = Reconciler(self.store, self.host, self.relays, Defaults(), self.now)
+        self.told: list[tuple[str, str]] = []
+        self.reconciler = Reconciler(
+            self.store,
+            self.host,
+            self.relays,
+            Defaults(),
+            self.now,
+            tell=lambda obj, notice: self.told.append((obj.kind, notice.reason)),
+        )
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
@@ -67,10 +77,10 @@ class Bench:
     def port(self) -> ControlPort:
         return self.host.ports["demo"]
 
-    async def add(self, name: str = "t", **spec: Any) -> RtmpTransponder:
+    async def add(self, name: str = "t", finalizers: Sequence[str] = (FINALIZER,), **spec: Any) -> RtmpTransponder:
         if "rtmp_url_from" not in spec:
             spec.setdefault("rtmp_url", URL)
-        metadata = ObjectMeta(name=name, finalizers=[FINALIZER])
+        metadata = ObjectMeta(name=name, finalizers=list(finalizers))
         spec = {"stream_name": "demo", **spec}
         return await self.store.create(RtmpTransponder(metadata=metadata, spec=TransponderSpec(**spec)))
 
@@ -121,6 +131,37 @@ async def test_a_host_without_a_ready_relay_is_pending(bench: Bench) -> None:
     bench.host.ready = True
     await bench.settle()
     assert await bench.phase() == TransponderPhase.WAITING_FOR_PUBLISHER
+
+
+async def test_why_there_is_no_relay_is_told(bench: Bench) -> None:
+    bench.host.ready, bench.host.why = False, Absence("Unschedulable", "no node takes the relay")
+    await bench.add()
+    await bench.settle()
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert (relay.type, relay.status, relay.reason, relay.message) == ("RelayReady", "False", *bench.host.why)
+    bench.host.ready = True
+    await bench.settle()
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert (relay.status, relay.reason) == ("True", "RelayRunning")
+
+
+async def test_a_relay_knows_that_nobody_wants_it_before_it_is_ended(bench: Bench) -> None:
+    stream = await bench.publish()
+    await bench.settle()
+    port = bench.port
+    await bench.store.delete(Stream, stream.name)
+    await bench.reconcile()
+    assert port.puts[-1] == DesiredRelay(stream_name="demo")
+    assert bench.host.deleted == ["demo"]
+
+
+async def test_a_relay_that_does_not_answer_is_ended_all_the_same(bench: Bench) -> None:
+    stream = await bench.publish()
+    await bench.settle()
+    bench.port.put_status = 500
+    await bench.store.delete(Stream, stream.name)
+    await bench.reconcile()
+    assert bench.host.deleted == ["demo"]
 
 
 async def test_again_and_again_writes_and_sends_nothing(bench: Bench) -> None:
@@ -242,6 +283,40 @@ async def test_reconnecting_tells_why(bench: Bench, caplog: pytest.LogCaptureFix
     assert caplog.messages == [f"transponder demo → {URL}: Reconnecting, Refused: connection refused"]
     status = (await bench.transponder()).status
     assert (status.last_error, status.reconnects) == ("Refused: connection refused", 1)
+    assert bench.told == [("RtmpTransponder", "WaitingForPublisher"), ("RtmpTransponder", "Reconnecting")]
+
+
+async def test_a_reconciler_that_begins_anew_writes_nothing(bench: Bench) -> None:
+    """It waits for the first report: else every start would say for a moment that all relays are silent."""
+    await bench.add()
+    await bench.publish()
+    await bench.settle()
+    bench.port.say_outputs(state=OutputState.LIVE)
+    await bench.settle()
+    before = await bench.transponder()
+    assert before.status.phase == TransponderPhase.LIVE
+    async with Relays(lambda _: None) as relays:
+        await Reconciler(bench.store, bench.host, relays, Defaults()).reconcile("demo")
+    assert await bench.transponder() == before
+
+
+async def test_a_new_transponder_is_written_once_its_relay_reports(bench: Bench) -> None:
+    await bench.add()
+    await bench.reconcile()
+    assert await bench.phase() == TransponderPhase.WAITING_FOR_PUBLISHER
+
+
+async def test_a_relay_that_does_not_report_delays_nothing_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays_module, "FIRST_REPORT_SECONDS", 0.05)
+    await bench.add()
+    await bench.host.replace("demo")
+    bench.port.answers = False
+    await bench.reconcile()
+    assert await bench.phase() == TransponderPhase.PENDING
+    relay, *_ = (await bench.transponder()).status.conditions
+    assert relay.reason == "RelaySilent"
 
 
 # ---------------------------------------------------------------------------------------------- deletion
@@ -278,6 +353,49 @@ async def test_deletion_ends_after_five_seconds_whatever_the_relay_says(bench: B
     await bench.reconcile()
     with pytest.raises(NotFound):
         await bench.transponder()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_deletion_ends_although_the_clocks_differ(bench: Bench, hours: int) -> None:
+    bench.offset = timedelta(hours=hours)
+    await bench.add("t")
+    await bench.add("other")
+    await bench.settle()
+    bench.port.answers = False
+    await bench.store.delete(RtmpTransponder, "t")
+    await bench.reconcile()
+    bench.offset += timedelta(seconds=6)
+    await bench.reconcile()
+    with pytest.raises(NotFound):
+        await bench.transponder()
+
+
+async def test_a_transponder_of_kubectl_is_held_before_its_output_begins(bench: Bench) -> None:
+    made = await bench.add(finalizers=["example.org/mine"])
+    bench.host.ready = False
+    await bench.reconcile()
+    assert (await bench.transponder()).metadata.finalizers == ["example.org/mine", FINALIZER]
+    bench.host.ready = True
+    await bench.settle()
+    assert [put.outputs[0].id for put in bench.port.puts] == [made.uid]
+
+
+async def test_one_that_is_gone_before_it_can_be_held_gets_no_output(tmp_path: Path) -> None:
+    store = Vanisher.open(tmp_path / "store.sqlite")
+    async with ScriptedHost() as host, Relays(lambda _: None) as relays:
+        bench = Bench(store, host, relays, [])
+        await bench.add(finalizers=[])
+        assert await bench.reconcile() is None
+        assert bench.host.ports == {}
+    store.close()
+
+
+class Vanisher(SqliteStore):
+    """A store in which a transponder is deleted by somebody else right before it is written."""
+
+    async def update(self, obj: Any) -> Any:
+        await self.delete(RtmpTransponder, obj.name)
+        return await super().update(obj)
 
 
 async def test_deletion_of_the_last_one_ends_the_relay(bench: Bench) -> None:

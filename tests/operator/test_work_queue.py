@@ -144,3 +144,24 @@ async def test_close_cancels_and_takes_no_more() -> None:
 
 def test_retry_delays_double_up_to_a_limit() -> None:
     assert [retry_delay(n) for n in (1, 2, 3, 8, 9, 10, 1000)] == [0.1, 0.2, 0.4, 12.8, 25.6, 30.0, 30.0]
+
+
+async def test_what_is_at_work_and_how_it_ended_is_told() -> None:
+    gate, told = asyncio.Event(), []
+
+    async def work(key: str) -> None:
+        await gate.wait()
+        if key == "bad":
+            raise TransientError("no")
+
+    queue = WorkQueue(work, lambda seconds, error: told.append((seconds >= 0, str(error))))
+    assert (len(queue), queue.longest) == (0, 0.0)
+    queue.wake("good")
+    queue.wake("bad")
+    await until(lambda: queue.longest > 0)
+    assert len(queue) == 2
+    gate.set()
+    await until(lambda: len(queue) == 0)
+    assert sorted(told) == [(True, "None"), (True, "no")]
+    assert queue.longest == 0.0
+    await queue.close()

@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from transponder_crd.resource import (
     TransponderStatus,
 )
 from transponder_crd.sqlite_store import SqliteStore
-from transponder_crd.store import Conflict, NotFound, edit
+from transponder_crd.store import Conflict, NotFound, Store, edit
 from transponder_crd.waiting import wait_for
 
 R = TypeVar("R", bound=Resource)
@@ -45,7 +45,8 @@ ANSWER = "v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 class Relay:
     """A relay's `POST /offer` and its players. `reply` is what it answers next to any offer."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = TOKEN) -> None:
+        self._token = token
         self._ends = asyncio.Event()
         self.url = ""
         self.reset()
@@ -91,7 +92,7 @@ class Relay:
         return web.Response(text=self.report.model_dump_json(), content_type="application/json")
 
     async def _offer(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {TOKEN}"):
+        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self._token}"):
             return web.Response(status=401)
         self.offers.append(Offer.model_validate_json(await request.read()))
         self.offered.set()
@@ -127,7 +128,7 @@ class Relay:
 class Statuses:
     """Writes what the reconciler would: spec in effect at once, relays ready at once, outputs closed at once."""
 
-    store: SqliteStore
+    store: Store
     relays_ready: bool = True
     effective: bool = True
     closing: bool = True
@@ -246,6 +247,16 @@ def without_finalizers(now: R) -> R:
 
 async def any_host(host: str, timeout: float) -> bool:
     return True
+
+
+@asynccontextmanager
+async def another_replica(api: Api, **settings: Any) -> AsyncIterator[Api]:
+    """A second API on the same store and relays, as another pod would be."""
+    listener = bind("127.0.0.1", 0)
+    base = "http://{}:{}".format(*listener.getsockname())
+    app = create_app(ApiSettings(sounds_folder=api.sounds, **settings), api.store, api.directory, host_check=any_host)
+    async with serving_all([Door(app, listener)]):
+        yield replace(api, base=base, app=app)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from transponder_crd.control import (
     RelayReport,
 )
 from transponder_crd.meta import OwnerReference
-from transponder_crd.relay_host import RelayAddress
+from transponder_crd.relay_host import Absence, RelayAddress
 
 TOKEN = "control-port-token"
 
@@ -34,6 +34,8 @@ class ControlPort:
         self.follow_count = 0
         self.answers = True
         """Whether outputs and publisher that are desired show in the report at once."""
+        self.goes_live = False
+        """Whether a publisher is connected as soon as it is desired, and outputs are live then."""
         self._changed = asyncio.Event()
         self._broken = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -45,8 +47,8 @@ class ControlPort:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_put("/desired", self._put_desired)
-        app.router.add_get("/observed", self._get_observed)
+        app.router.add_put("/desired", self.put_desired)
+        app.router.add_get("/observed", self.get_observed)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -80,7 +82,7 @@ class ControlPort:
         self._broken.set()
         self._broken = asyncio.Event()
 
-    async def _put_desired(self, request: web.Request) -> web.Response:
+    async def put_desired(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         desired = DesiredRelay.model_validate_json(await request.read())
         self.puts.append(desired)
@@ -98,21 +100,25 @@ class ControlPort:
             )
             for o in desired.outputs
         ]
+        if self.goes_live and desired.publisher:
+            outputs = [output.model_copy(update={"state": OutputState.LIVE}) for output in outputs]
         publisher = self.report.publisher if self.report else None
         if desired.publisher is None:
             publisher = None
         elif publisher is None or publisher.id != desired.publisher.id:
-            publisher = PublisherReport(id=desired.publisher.id, state=PublisherState.WAITING)
+            state = PublisherState.CONNECTED if self.goes_live else PublisherState.WAITING
+            publisher = PublisherReport(id=desired.publisher.id, state=state)
         return RelayReport(instance=self.instance, publisher=publisher, outputs=outputs)
 
-    async def _get_observed(self, request: web.Request) -> web.StreamResponse:
+    async def get_observed(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         response = web.StreamResponse()
         await response.prepare(request)
         self.followers += 1
         self.follow_count += 1
         try:
-            await self._stream(response)
+            with contextlib.suppress(ConnectionError):  # who listened has gone
+                await self._stream(response)
         finally:
             self.followers -= 1
         if request.transport:
@@ -140,6 +146,7 @@ class ScriptedHost:
         self.ports: dict[str, ControlPort] = {}
         self.owners: dict[str, list[OwnerReference]] = {}
         self.deleted: list[str] = []
+        self.why: Absence | None = None
         self._count = 0
         self._stack = contextlib.AsyncExitStack()
 
@@ -158,6 +165,9 @@ class ScriptedHost:
         if stream_name not in self.ports:
             await self.replace(stream_name)
         return await self.address(stream_name)
+
+    def absence(self, stream_name: str) -> Absence | None:
+        return self.why
 
     async def replace(self, stream_name: str) -> ControlPort:
         """A new relay in place of the one that was there, as after a crash."""

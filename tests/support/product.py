@@ -48,7 +48,7 @@ class Rest:
         async with self._session.request(method, self.base + path, **options) as response:
             text = await response.text()
             is_json = "json" in response.headers.get("Content-Type", "") and text
-            return Answer(response.status, json.loads(text) if is_json else None, dict(response.headers), text)
+            return Answer(response.status, json.loads(text) if is_json else None, response.headers.copy(), text)
 
     async def push(self, call: str, body: Any = None) -> Answer:
         """POST /rest-api/push/<call>."""

@@ -113,11 +113,12 @@ async def launched(flags: Sequence[str] = CAMERA) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def open_page(browser: Browser, base: str, *, width: int = 1280) -> AsyncIterator[WebPage]:
-    """The page at `base` in a fresh profile. After the block: no script failed, nothing broke the security policy."""
+async def open_page(browser: Browser, base: str, *, width: int = 1280, script: str = "") -> AsyncIterator[WebPage]:
+    """The page at `base` in a fresh profile; `script` runs before its own ones. After the block: no script failed,
+    nothing broke the security policy."""
     context = await browser.new_context(viewport={"width": width, "height": 900})
     try:
-        await context.add_init_script(VIOLATIONS)
+        await context.add_init_script(VIOLATIONS + script)
         opened = WebPage(await context.new_page())
         opened.page.set_default_timeout(WAIT)
         opened.page.on("console", opened.on_console)

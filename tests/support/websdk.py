@@ -152,9 +152,15 @@ class WebSdkServer:
 
 @asynccontextmanager
 async def running_websdk(folder: Path, limits: Limits | None = None, **settings: Any) -> AsyncIterator[WebSdkServer]:
-    async with running_api(folder, **settings) as api:
-        listener = bind("127.0.0.1", 0)
-        url = "ws://{}:{}/".format(*listener.getsockname())
-        door = Door(create_websdk_app(api.app, api.store, limits), listener, options=UVICORN_OPTIONS)
-        async with serving_all([door]):
-            yield WebSdkServer(api, url)
+    async with running_api(folder, **settings) as api, websdk_of(api, limits) as server:
+        yield server
+
+
+@asynccontextmanager
+async def websdk_of(api: Api, limits: Limits | None = None) -> AsyncIterator[WebSdkServer]:
+    """The WebSDK beside a running API."""
+    listener = bind("127.0.0.1", 0)
+    url = "ws://{}:{}/".format(*listener.getsockname())
+    door = Door(create_websdk_app(api.app, api.store, limits), listener, options=UVICORN_OPTIONS)
+    async with serving_all([door]):
+        yield WebSdkServer(api, url)

@@ -12,6 +12,8 @@ export class ApiError extends Error {
 }
 
 export class Api {
+  #noIceServers = false;
+
   /** onUnauthorized(refused): the server wants a token, or refused the one it was given. */
   constructor(onUnauthorized) {
     this.onUnauthorized = onUnauthorized;
@@ -31,6 +33,14 @@ export class Api {
     if (response.ok) return response;
     if (response.status === 401) this.onUnauthorized(token !== null);
     throw await refusal(response);
+  }
+
+  /** The STUN and TURN servers to connect by. Their credentials do not last: they are asked for each time. */
+  async iceServers() {
+    if (this.#noIceServers) return [];
+    const {iceServers} = await (await this.request('GET', 'ice-servers')).json();
+    this.#noIceServers = iceServers.length === 0;
+    return iceServers;
   }
 
   /** One of /rest-api/push/*: the parsed answer, or null where it is empty. */

@@ -21,14 +21,14 @@ export class Player {
     const session = new Session(this.#api, state => this.#session === session && this.#on(state));
     this.#session = session;
     this.onState('connecting');
-    const {connection} = session;
     const stream = new MediaStream();
-    for (const kind of ['video', 'audio']) connection.addTransceiver(kind, {direction: 'recvonly'});
-    connection.addEventListener('track', event => stream.addTrack(event.track));
     this.video.srcObject = stream;
     this.video.onplaying = () => this.#session === session && this.onState('playing');
     try {
-      await session.open(`whep/${encodeURIComponent(name)}`);
+      await session.open(`whep/${encodeURIComponent(name)}`, connection => {
+        for (const kind of ['video', 'audio']) connection.addTransceiver(kind, {direction: 'recvonly'});
+        connection.addEventListener('track', event => stream.addTrack(event.track));
+      });
     } catch (error) {
       if (this.#session === session) await this.stop(error);
     }

@@ -53,13 +53,14 @@ export class Publisher {
   async #connect() {
     const session = new Session(this.#api, state => this.#session === session && this.#on(state));
     this.#session = session;
-    for (const track of this.stream.getTracks()) {
-      session.connection.addTransceiver(track, {direction: 'sendonly', streams: [this.stream]});
-    }
     this.#timer = setTimeout(() => this.#session === session && this.#on('lost'), CONNECT_LIMIT);
     try {
-      await prefer(session.connection, 'maintain-resolution');
-      await session.open(`whip/${encodeURIComponent(this.name)}`);
+      await session.open(`whip/${encodeURIComponent(this.name)}`, connection => {
+        for (const track of this.stream.getTracks()) {
+          connection.addTransceiver(track, {direction: 'sendonly', streams: [this.stream]});
+        }
+        return prefer(connection, 'maintain-resolution');
+      });
     } catch (error) {
       if (this.#session === session) await this.#failed(error);
     }

@@ -6,6 +6,7 @@ const PATIENCE = 5000;  // a short gap heals by itself
 
 export class Session {
   #api;
+  #closed = false;
   #location = null;
   #timer = null;
 
@@ -13,12 +14,16 @@ export class Session {
   constructor(api, onState) {
     this.#api = api;
     this.onState = onState;
-    this.connection = new RTCPeerConnection();
-    this.connection.addEventListener('connectionstatechange', () => this.#changed());
+    this.connection = null;  // it is made when the server has said by which STUN and TURN servers
   }
 
-  /** Offers what was added to `connection`. Raises ApiError. The server learns candidates by itself: no gathering. */
-  async open(path) {
+  /** Offers what `fill(connection)` adds; it may take its time. Raises ApiError. The server learns candidates by itself: no gathering. */
+  async open(path, fill) {
+    const iceServers = await this.#api.iceServers();
+    if (this.#closed) return;
+    this.connection = new RTCPeerConnection({iceServers});
+    this.connection.addEventListener('connectionstatechange', () => this.#changed());
+    await fill(this.connection);
     await this.connection.setLocalDescription();
     const options = {body: this.connection.localDescription.sdp, type: SDP};
     const response = await this.#api.request('POST', path, options);
@@ -31,10 +36,11 @@ export class Session {
   /** Closes both sides; the server is told first, or it would find the session gone. With `leaving`, the page ends now. */
   async close({leaving = false} = {}) {
     this.onState = () => {};
+    this.#closed = true;
     clearTimeout(this.#timer);
     const deleted = this.#delete(leaving);
     if (!leaving) await Promise.race([deleted, new Promise(resolve => setTimeout(resolve, CLOSE_LIMIT))]);
-    this.connection.close();
+    this.connection?.close();
   }
 
   async #delete(keepalive = false) {

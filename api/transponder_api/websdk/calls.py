@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from transponder_api.metrics import Kind
 from transponder_api.websdk import messages
 from transponder_api.websdk.messages import (
     AvailableStream,
@@ -74,12 +75,12 @@ class Calls:
     def _on_publish(self, argument: Any) -> None:
         wish = self._wish(PublishStream, argument, published=True)
         if wish is not None:
-            self._start(Publication(wish, self._services, self._outbox), self._publications)
+            self._start(Publication(wish, self._services, self._outbox), self._publications, "publish")
 
     def _on_play(self, argument: Any) -> None:
         wish = self._wish(StartStream, argument, published=False)
         if wish is not None:
-            self._start(Playback(wish, self._services, self._outbox), self._playbacks)
+            self._start(Playback(wish, self._services, self._outbox), self._playbacks, "play")
 
     def _wish(self, kind: type[W], argument: Any, *, published: bool) -> W | None:
         """None if it was refused: whoever wants a stream always hears of it."""
@@ -108,10 +109,11 @@ class Calls:
         streams = self._services.watched_streams.objects()
         return any(s.metadata.annotations.get(ANNOTATION_MEDIA_SESSION_ID) == media_session for s in streams)
 
-    def _start(self, stream: S, all_of_them: dict[str, S]) -> None:
+    def _start(self, stream: S, all_of_them: dict[str, S], kind: Kind) -> None:
         async def run() -> None:
             try:
-                await stream.run()
+                with self._services.metrics.websdk_streams.labels(kind).track_inprogress():
+                    await stream.run()
             except Exception:
                 log.exception("a stream of a session failed")
             finally:

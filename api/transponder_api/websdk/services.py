@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from transponder_api.bearer import Token
+from transponder_api.metrics import Metrics
 from transponder_api.players import Players
 from transponder_api.settings import ApiSettings
 from transponder_api.streams import Streams
@@ -19,6 +21,8 @@ from transponder_crd.resource import RtmpTransponder, Stream
 @dataclass(frozen=True)
 class Services:
     settings: ApiSettings
+    token: Token | None
+    metrics: Metrics
     limits: Limits
     streams: Streams
     transponders: Transponders

@@ -1,7 +1,6 @@
 """One WebSocket: its greeting, its pings, and the end of its streams. Nothing of it is kept elsewhere."""
 
 import asyncio
-import hmac
 import logging
 import time
 from contextlib import suppress
@@ -40,6 +39,10 @@ class Session:
 
     async def run(self) -> None:
         """Until one side ends it. Then its streams are over."""
+        with self._services.metrics.websdk_sessions.track_inprogress():
+            await self._run()
+
+    async def _run(self) -> None:
         courses = (self._read(), self._write(), self._watch_outbox(), self._keep_alive())
         parts = [asyncio.create_task(course) for course in courses]
         try:
@@ -131,8 +134,6 @@ class Session:
         return None
 
     def _allowed(self, wish: Connection) -> bool:
-        token = self._services.settings.token
-        if token is None:
-            return True
+        token = self._services.token
         given = wish.auth_token.get_secret_value() if wish.auth_token else ""
-        return hmac.compare_digest(given.encode(), token.get_secret_value().encode())
+        return token is None or token.equals(given.encode())

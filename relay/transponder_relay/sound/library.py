@@ -1,14 +1,12 @@
 """The sounds folder: names in, clips out."""
 
 import os
-import re
-import stat
 from pathlib import Path
 from threading import Lock
 from typing import Final
 from weakref import WeakValueDictionary
 
-from transponder_crd.resource import SOUND_FILE_RULE
+from transponder_crd.sounds import SoundRefused, find_sound
 from transponder_relay.sound.clip import Clip
 from transponder_relay.sound.wav import WavError, parse_wav
 
@@ -44,16 +42,10 @@ class Library:
     def _find(self, name: str) -> tuple[Path, os.stat_result]:
         if self._folder is None:
             raise SoundFileError(f"sound file {name!r}: there is no sounds folder")
-        if not re.fullmatch(SOUND_FILE_RULE, name):
-            raise SoundFileError(f"sound file {name!r}: must be the name of a file in the sounds folder")
-        path = Path(os.path.realpath(self._folder / name))
-        if not path.is_relative_to(
-            os.path.realpath(self._folder)
-        ):  # a link; links inside the folder are how ConfigMaps look
-            raise SoundFileError(f"sound file {name!r}: must not lie outside the sounds folder")
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise SoundFileError(f"sound file {name!r}: must be a regular file")
+        try:
+            path, status = find_sound(self._folder, name)
+        except SoundRefused as error:
+            raise SoundFileError(f"sound file {name!r}: {error}") from None
         if status.st_size > BIGGEST_FILE:
             raise SoundFileError(f"sound file {name!r}: must not be bigger than {BIGGEST_FILE >> 20} MiB")
         return path, status

@@ -7,14 +7,12 @@ pins each of them. What is changed, and why:
   there: no queue and no task switch for a packet of media.
 * RTP and DTLS are taken only from an address whose connectivity check was authenticated; aioice takes them from anyone.
 * DTLS begins when a pair is nominated; aioice's connect() returns up to 20 ms later.
-* Sockets are bound to chosen addresses and ports.
+* Sockets are bound to chosen addresses and ports (`sockets`).
 """
 
 import asyncio
 import functools
 import logging
-import random
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +23,7 @@ import aioice
 import pylibsrtp
 from aioice import stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, StunProtocol, get_host_addresses
+from aioice.ice import CandidatePair, StunProtocol
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from pylibsrtp._binding import ffi, lib  # type: ignore[import-not-found]
 
@@ -33,11 +31,10 @@ from transponder_relay.webrtc.answer import IceCandidate, LocalTransport
 from transponder_relay.webrtc.rtp import is_rtcp
 from transponder_relay.webrtc.sdp import OfferedTransport
 from transponder_relay.webrtc.settings import TransportSettings
+from transponder_relay.webrtc.sockets import bind_host, udp_socket
 
 logger = logging.getLogger(__name__)
 
-SOCKET_BUFFER = 1 << 20
-"""Bytes asked of the kernel for each direction of a socket: about 2 s of 4 Mbit/s."""
 SEND_LIMIT = 1 << 18
 """Bytes that may wait for a socket which takes no more; what comes then is lost, as it would be on the way."""
 CERTIFICATE_AGE = timedelta(days=7)
@@ -161,11 +158,17 @@ class _IceConnection(aioice.Connection):
     ) -> list[aioice.Candidate]:
         wanted = self._settings.addresses or [*addresses, "127.0.0.1"]
         ordered = sorted(dict.fromkeys(wanted), key=lambda a: ":" in a)
+        outer = self._settings.nat and bool(self._settings.addresses)
+        opened: dict[str, _MediaProtocol] = {}
         for preference, address in enumerate(ordered):
+            host = bind_host(address, outer=outer)
             try:
-                await self._open(address, component, 65535 - preference)
+                protocol = opened.get(host) or await self._open(host)
             except OSError as error:
                 logger.warning("no UDP socket at %s: %s", address, error.strerror)
+                continue
+            opened[host] = protocol
+            self._offer(protocol, address, component, 65535 - preference)
         if not self._protocols:
             raise OSError("no UDP socket could be opened at any media address")
         return [protocol.local_candidate for protocol in self._protocols]
@@ -213,44 +216,24 @@ class _IceConnection(aioice.Connection):
         """Let whoever waits for DTLS data see the end."""
         self._dtls_queue.put_nowait(None)
 
-    async def _open(self, address: str, component: int, preference: int) -> None:
-        protocol = await self._bind(address)
-        sock = protocol.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+    def _offer(self, protocol: _MediaProtocol, address: str, component: int, preference: int) -> None:
         port = protocol.transport.get_extra_info("sockname")[1]
         foundation = candidate_foundation("host", "udp", address)
         priority = candidate_priority(component, "host", preference)
-        protocol.local_candidate = aioice.Candidate(foundation, component, "udp", priority, address, port, "host")
-        self._protocols.append(protocol)
+        if protocol not in self._protocols:
+            protocol.local_candidate = aioice.Candidate(foundation, component, "udp", priority, address, port, "host")
+            self._protocols.append(protocol)
         self.offered.append(IceCandidate(foundation, priority, address, port))
 
-    async def _bind(self, address: str) -> _MediaProtocol:
-        loop = asyncio.get_running_loop()
-        error = OSError("no port")
-        for host, port in _bindings(address, self._settings.port_range):
-            try:
-                _, protocol = await loop.create_datagram_endpoint(lambda: _MediaProtocol(self), local_addr=(host, port))
-            except OSError as exc:
-                error = exc
-                continue
-            return protocol
-        raise error
-
-
-def _bindings(address: str, port_range: tuple[int, int] | None) -> list[tuple[str, int]]:
-    """Where to bind for a candidate of that address, in the order to be tried."""
-    any_host = "::" if ":" in address else "0.0.0.0"
-    host = address if _is_local(address) else any_host
-    if port_range is None:
-        return [(host, 0)]
-    first, last = port_range
-    ports = random.sample(range(first, last + 1), last + 1 - first)
-    return [(host, port) for port in ports]
-
-
-def _is_local(address: str) -> bool:
-    return address in ("127.0.0.1", "::1") or address in get_host_addresses(use_ipv4=True, use_ipv6=True)
+    async def _open(self, host: str) -> _MediaProtocol:
+        sock = udp_socket(host, self._settings.port_range)
+        try:
+            loop = asyncio.get_running_loop()
+            _, protocol = await loop.create_datagram_endpoint(lambda: _MediaProtocol(self), sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
 
 
 @functools.cache

@@ -1,16 +1,23 @@
-"""The console log: `HH:MM:SS LEVEL subject: message`, coloured on a terminal, and never a secret.
+"""The log of a program: for people (`HH:MM:SS LEVEL subject: message`, coloured on a terminal), or as JSON lines.
 
 Whoever logs keeps secrets out of the text. What is masked here is the second wall, for texts of libraries and errors.
 """
 
+import json
 import logging
 import re
 import sys
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TextIO
+
+from pydantic import BeforeValidator
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
+LogFormat = Literal["console", "json"]
 
 OURS = ("transponder_", "relay")
-QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "uvicorn")
-"""Libraries that tell of every step at INFO."""
+QUIET = ("aiortc", "aioice", "aiohttp", "asyncio", "kopf", "uvicorn", "kubernetes", "urllib3")
+"""Libraries that tell of every step at INFO, or of whole bodies at DEBUG."""
 
 _USER_INFO = re.compile(r"(?<=://)[^\s/]+@")
 _QUERY_VALUE = re.compile(r"([?&][^\s=&?/]+=)(?!\*\*\*(?:&|[,:]?(?:\s|$)))[^\s&\"'<>]+")
@@ -44,15 +51,30 @@ class ConsoleFormatter(logging.Formatter):
         return f"{colour}{text}{_RESET}" if colour else text
 
 
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, and exception where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
 def _library(logger_name: str) -> str:
     """Our own messages begin with what they are about; those of others with whose they are."""
     return "" if logger_name.startswith(OURS) else f"{logger_name.partition('.')[0]}: "
 
 
-def set_up_logging(level: str, stream: TextIO = sys.stderr) -> None:
+def set_up_logging(level: str, stream: TextIO = sys.stderr, *, log_format: LogFormat = "console") -> None:
     """Send all logging to `stream` in this format; libraries below WARNING are left out."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(ConsoleFormatter(colours=stream.isatty()))
+    handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter(colours=stream.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -1,6 +1,7 @@
-"""The console log reads well and shows no secret."""
+"""The log reads well and shows no secret."""
 
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transponder_local.log import ConsoleFormatter, redact, set_up_logging
+from transponder_crd.log import ConsoleFormatter, JsonFormatter, redact, set_up_logging
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,22 @@ def test_a_message_cannot_forge_a_line_or_move_the_cursor() -> None:
     assert line.endswith("c d e")
 
 
+def test_a_json_line_is_whole_and_redacted() -> None:
+    try:
+        raise ValueError("rtmp://u:s3cr3t@host/live")
+    except ValueError as error:
+        one = record("failed:\n%s → ü", error)
+        one.exc_info = (type(error), error, error.__traceback__)
+    text = JsonFormatter().format(one)
+    line = json.loads(text)
+    assert "\n" not in text
+    assert line["message"] == "failed:\nrtmp://***@host/live → ü"
+    assert (line["level"], line["logger"]) == ("INFO", "transponder_operator.reconcile")
+    assert line["time"].endswith("+00:00")
+    assert "ValueError" in line["exception"]
+    assert "s3cr3t" not in text
+
+
 @pytest.fixture
 def _logging_restored() -> Iterator[None]:
     root = logging.getLogger()
@@ -93,6 +110,14 @@ def test_set_up() -> None:
     assert stream.getvalue().endswith(" INFO    told\n")
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_set_up_json() -> None:
+    stream = io.StringIO()
+    set_up_logging("INFO", stream, log_format="json")
+    logging.getLogger("transponder_api").info("told")
+    assert json.loads(stream.getvalue())["message"] == "told"
 
 
 class Terminal(io.StringIO):

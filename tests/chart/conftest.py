@@ -1,0 +1,24 @@
+"""Helm 4 and Helm 3, from the packages of PyPI that hold them; skipped with the reason where they cannot be had."""
+
+from pathlib import Path
+
+import pytest
+from cluster import tools
+from cluster.folders import Unavailable
+
+
+def _program(which: str) -> Path:
+    try:
+        return {"helm4": tools.helm, "helm3": tools.helm3}[which]()
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    return _program("helm4")
+
+
+@pytest.fixture(scope="session", params=["helm4", "helm3"])
+def any_helm(request: pytest.FixtureRequest) -> Path:
+    return _program(request.param)

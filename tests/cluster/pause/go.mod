@@ -1,0 +1,3 @@
+module transponder.local/pause
+
+go 1.26.0
