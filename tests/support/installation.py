@@ -9,6 +9,7 @@ After the block the release is uninstalled, nothing of it is left, and the names
 import asyncio
 import json
 import secrets
+import socket
 import subprocess
 import tempfile
 import time
@@ -171,11 +172,26 @@ def installation(kubectl: Kubectl, helm: Path, values: Mapping[str, Any] | None 
     all_values = merged(VALUES, values or {})
     installed._release("install", merged(all_values, {"crds": {"enabled": not crds_are_there(kubectl)}}))
     try:
+        _until_reached(installed)
         yield installed
     finally:
         uninstall(installed)
     left = objects_of(kubectl) - before - KEPT
     assert not left, f"left after helm uninstall: {sorted(left)}"
+
+
+def _until_reached(installed: Installation) -> None:
+    """The Service leads to the ready pods a moment after they are."""
+    address = (installed.address(), 80)
+
+    def answers() -> bool:
+        try:
+            socket.create_connection(address, 5).close()
+        except OSError:
+            return False
+        return True
+
+    wait_for("answer of the API", answers, seconds=20)
 
 
 def uninstall(installed: Installation) -> None:
