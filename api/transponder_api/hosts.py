@@ -15,7 +15,8 @@ async def host_exists(host: str, timeout: float) -> bool:
     A name server that is slow or fails must not keep a stream from starting: the relay tries again and again.
     """
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM), timeout)
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except TimeoutError:
         return True
     except UnicodeError:  # an empty label, or one of more than 63 characters

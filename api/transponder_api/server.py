@@ -4,12 +4,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from transponder_crd.tasks import happens
 
 STOP_SECONDS = 2
 """How long calls that are under way may take at the end."""
@@ -76,8 +78,7 @@ class _Server(uvicorn.Server):
         ticks = 0
         while not await self.on_tick(ticks):
             ticks += 10  # uvicorn counts tenths of seconds; every tenth one refreshes the Date header
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.ending.wait(), 1)
+            await happens(self.ending, within=1)
 
     def end(self) -> None:
         self.should_exit = True

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from transponder_crd.resource import Resource
 from transponder_crd.store import Event, EventType, Gone, NotFound, Store, StoreError
+from transponder_crd.tasks import happens
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,7 @@ class Watched(Generic[R]):
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name=f"watch {self._kind.PLURAL} for all")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._listed.wait(), START_SECONDS)
+        await happens(self._listed, within=START_SECONDS)
         return self
 
     async def __aexit__(

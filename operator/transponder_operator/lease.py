@@ -104,7 +104,12 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        return self._renewed is not None and self._clock() - self._renewed < self.deadline_seconds
+        return self._remaining > 0
+
+    @property
+    def _remaining(self) -> float:
+        """Seconds for which it is held still."""
+        return 0.0 if self._renewed is None else self._renewed + self.deadline_seconds - self._clock()
 
     async def acquire(self) -> None:
         """Returns once it is ours. Faults of the API server are waited out."""
@@ -119,7 +124,7 @@ class Lease:
             except (StoreError, TimeoutError) as error:
                 failures += 1
                 level = logging.WARNING if failures == 2 else logging.DEBUG
-                logger.log(level, "lease %s: %s", self._name, error or "no answer in time")
+                logger.log(level, "lease %s: %s", self._name, str(error) or "no answer in time")
             if self._holder and self._holder != told:
                 told = self._holder
                 logger.info("lease %s: held by %s; standing by", self._name, told)
@@ -130,13 +135,13 @@ class Lease:
         while True:
             await asyncio.sleep(self.retry_seconds)
             try:
-                async with asyncio.timeout(self.deadline_seconds):
+                async with asyncio.timeout(self._remaining):  # others count from the last renewal, not from this try
                     if not await self._attempt():
                         logger.error("lease %s: %s took it", self._name, self._holder or "somebody")
                         self._renewed = None
                         return
             except (StoreError, TimeoutError) as error:
-                logger.warning("lease %s: not renewed: %s", self._name, error or "no answer in time")
+                logger.warning("lease %s: not renewed: %s", self._name, str(error) or "no answer in time")
             if not self.held:
                 logger.error("lease %s: not renewed for %.0f s", self._name, self.deadline_seconds)
                 self._renewed = None
@@ -155,7 +160,7 @@ class Lease:
                     await self._put(self._written(lease, record, holder="", seconds=1))
                     logger.info("lease %s: given back", self._name)
         except (StoreError, TimeoutError) as error:
-            logger.warning("lease %s: not given back: %s", self._name, error or "no answer in time")
+            logger.warning("lease %s: not given back: %s", self._name, str(error) or "no answer in time")
 
     # ------------------------------------------------------------------------------------------ one attempt
 

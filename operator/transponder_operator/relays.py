@@ -1,7 +1,6 @@
 """The client of relays' control ports: desired states in, the latest report of each relay kept."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import aiohttp
 
 from transponder_crd.control import HEARTBEAT_SECONDS, DesiredRelay, IngestStatistics, OutputStatistics, RelayReport
 from transponder_crd.relay_host import RelayAddress
+from transponder_crd.tasks import happens
 from transponder_operator.work_queue import TransientError
 
 logger = logging.getLogger(__name__)
@@ -114,8 +114,7 @@ class Relays:
         """Wait a moment for the first report of the relay that is followed; returns at once if it came long ago, or if
         it cannot be got."""
         if link := self._links.get(stream_name):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.tried.wait(), FIRST_REPORT_SECONDS)
+            await happens(link.tried, within=FIRST_REPORT_SECONDS)
             link.tried.set()
 
     async def _hear(self, stream_name: str, link: _Link) -> None:

@@ -1,7 +1,6 @@
 """Lists all objects from time to time: for what the watch did not tell, and what vanished while it was broken."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from transponder_crd.kubernetes.errors import JsonObject
 from transponder_crd.kubernetes.paths import objects, pods
 from transponder_crd.resource import RtmpTransponder, Stream
 from transponder_crd.store import StoreError
+from transponder_crd.tasks import happens
 from transponder_operator.handlers import PODS
 from transponder_operator.installations import Installations
 from transponder_operator.metrics import Metrics
@@ -87,8 +87,7 @@ class Sweep:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), self._seconds)
+            if await happens(self._nudged, within=self._seconds):
                 await asyncio.sleep(RELISTED_SECONDS)
             self._nudged.clear()
             try:

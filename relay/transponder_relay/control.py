@@ -137,7 +137,8 @@ async def get_player(request: web.Request) -> web.StreamResponse:
         state = None
         while state is not control.PlayerState.ENDED:
             try:
-                event = await asyncio.wait_for(queue.get(), control.HEARTBEAT_SECONDS)
+                async with asyncio.timeout(control.HEARTBEAT_SECONDS):
+                    event = await queue.get()
             except TimeoutError:
                 await response.write(b"\n")
                 continue

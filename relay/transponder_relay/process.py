@@ -50,7 +50,8 @@ async def _serve(settings: RelaySettings, listener: socket.socket) -> None:
     await signals.get()
     served = await _drain(relay, settings.drain_seconds, signals) if settings.drain_seconds else False
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(relay.close(), CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await relay.close()
     if served:
         await asyncio.sleep(LAST_WORDS_SECONDS)
     await runner.cleanup()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from transponder_crd import control
 from transponder_crd.names import loggable
 from transponder_crd.offer import InvalidOffer
+from transponder_crd.tasks import happens
 from transponder_relay.destinations import Destinations
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, CodedPicture, SoundPacket, VideoConfig
@@ -144,10 +145,7 @@ class Relay:
 
     async def wait_for(self, change: asyncio.Event, timeout: float) -> None:
         """Return on that transition, or after `timeout` seconds."""
-        try:
-            await asyncio.wait_for(change.wait(), timeout)
-        except TimeoutError:
-            return
+        await happens(change, within=timeout)
 
     def _touch(self) -> None:
         self._changed.set()

@@ -50,6 +50,8 @@ def connect(pid: int) -> None:
     run([*inside, "ip", "address", "add", f"{NODE}/{_LINK_BITS}", "dev", "eth0"])
     run([*inside, "ip", "link", "set", "eth0", "up"])
     run([*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    # For programs in the node's own network: their packets to services are turned to pods only once they have a route.
+    run([*inside, "ip", "route", "add", SERVICES, "dev", "eth0"])
     for network in (PODS, SERVICES):
         run(["ip", "route", "add", network, "via", NODE, "dev", _CABLE])
     _check_local()

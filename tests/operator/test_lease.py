@@ -144,6 +144,32 @@ async def test_it_is_lost_when_it_cannot_be_renewed_in_time() -> None:
     assert kube.spec["holderIdentity"] == "a"  # it runs out by itself
 
 
+async def test_one_that_gets_no_answer_stops_acting_before_another_may_begin(caplog: pytest.LogCaptureFixture) -> None:
+    """Also when the try that hangs began at the last moment."""
+
+    class Hanging(OneLease):
+        hangs = False
+
+        async def get(self, path: str, **more: object) -> dict[str, Any]:
+            if self.hangs:
+                await asyncio.sleep(60)
+            return await super().get(path, **more)
+
+    kube, clock = Hanging(), asyncio.get_running_loop().time
+    held = lease(kube, "a", seconds=1.5)
+    await held.acquire()
+    began = clock()
+    holding = asyncio.create_task(held.hold())
+    kube.away = True
+    await asyncio.sleep(held.deadline_seconds - 0.3)
+    kube.away, kube.hangs = False, True
+    async with asyncio.timeout(3):
+        await holding
+    assert clock() - began < 1.4
+    assert not held.held
+    assert "not renewed: no answer in time" in caplog.text
+
+
 async def test_a_short_absence_of_the_api_server_is_no_loss() -> None:
     kube = OneLease()
     held = lease(kube, "a", seconds=3)

@@ -2,6 +2,9 @@
 
 {{/* Security context of a pod, as the `restricted` Pod Security Standard wants it. */}}
 {{- define "transponder.podSecurity" -}}
+{{- /* The first process of a namespace is deaf to SIGTERM until it has set a handler: one that is told to end while it
+       starts would stay for the whole grace period, which is an hour. So the container's is not the first. */ -}}
+shareProcessNamespace: true
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532

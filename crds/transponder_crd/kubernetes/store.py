@@ -178,7 +178,24 @@ class KubernetesStore:
         if new == old:
             return old
         path = objects(type(new), self._namespace, new.name, subresource)
-        return self._learnt(type(new), await self._kube.patch(path, merge_patch(old, new)))
+        try:
+            raw = await self._kube.patch(path, merge_patch(old, new))
+        except (Conflict, NotFound):
+            await self._look(old)
+            raise
+        return self._learnt(type(new), raw)
+
+    async def _look(self, old: Resource) -> None:
+        """The mirror was behind: whoever decides anew must not see the same again, however late its watch is."""
+        kind = type(old)
+        if kind not in self._mirrors:
+            return
+        try:
+            await self._fetch(kind, old.name)
+        except NotFound:
+            self._mirrors[kind].forget(old.name, old.uid)
+        except StoreError as error:  # what the caller learns is that it must look again
+            logger.debug("%s was not read again: %s", title(old), error)
 
     def _learnt(self, kind: type[R], raw: JsonObject) -> R:
         """The API server's answer to a write."""

@@ -1,13 +1,13 @@
 """Keeps the pods of a namespace: fills the pool, removes what must go, and lets streams make pods one after another."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
 from transponder_crd.kubernetes.errors import Denied
 from transponder_crd.relay_host import Absence
 from transponder_crd.store import Invalid, StoreError
+from transponder_crd.tasks import happens
 from transponder_operator.pods.choose import is_dead
 from transponder_operator.pods.cluster import ClusterPods
 from transponder_operator.pods.history import History
@@ -160,9 +160,7 @@ class Keeper:
         said = ""
         while True:
             seconds = RESYNC_SECONDS if again_in is None else min(again_in, RESYNC_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the event
-                    await self._dirty.wait()
+            await happens(self._dirty, within=seconds)
             await asyncio.sleep(GATHER_SECONDS)
             self._dirty.clear()
             try:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
 
+from transponder_crd.tasks import happens
 from transponder_relay.media import AccessUnit, CodedPicture
 from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline
 
@@ -110,8 +111,7 @@ class Transcoder:
     async def close(self) -> None:
         """Stop, and wait for the thread; idempotent and bounded."""
         self.stop()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), CLOSE_SECONDS)
+        await happens(self._ended, within=CLOSE_SECONDS)
 
     # ------------------------------------------------------------------------------------------ in the event loop
 

@@ -251,6 +251,25 @@ async def test_what_another_replica_made_a_moment_ago_is_found(kube: Kube, here:
         await there.update(with_meta(stale, labels={"a": "b"}))
 
 
+async def test_whoever_is_behind_learns_from_a_conflict(here: Replica) -> None:
+    """Its watch may be late for as long as it likes: what it reads after the conflict is the object as it is."""
+    made = await here.store.create(make_transponder())
+    behind = KubernetesStore(here.kube, here.namespace, mirrors := Mirrors.empty())  # nobody feeds it
+    assert await behind.get(RtmpTransponder, "demo") == made
+    written = await here.store.update(muted(made))
+    assert mirrors.transponders.get("demo") == made
+    with pytest.raises(Conflict):
+        await behind.update(with_meta(made, labels={"a": "b"}))
+    assert await behind.get(RtmpTransponder, "demo") == written
+    async with asyncio.timeout(10):
+        edited = await edit(behind, RtmpTransponder, "demo", lambda old: with_meta(old, labels={"a": "b"}))
+    assert edited.spec.muted
+    await here.store.delete(RtmpTransponder, "demo")
+    with pytest.raises(NotFound):
+        await behind.update(muted(with_meta(edited, labels={})))
+    assert mirrors.transponders.get("demo") is None
+
+
 async def test_writes_are_read_back_at_once(kube: Kube, namespace: str) -> None:
     """Also without any word from the watch."""
     mirrors = Mirrors.empty()
