@@ -234,7 +234,7 @@ class _Dialogue:
         elif name == "createStream":
             self._say("_result", transaction, None, 1)
         elif name == "publish":
-            self._publish()
+            self._publish(str(command[3]))
 
     def _connect(self, app: str) -> None:
         if self.behaviour is Behaviour.CHATTY:
@@ -256,13 +256,15 @@ class _Dialogue:
         info = {"level": "status", "code": "NetConnection.Connect.Success", "description": "Connection succeeded."}
         self._say("_result", 1, {"fmsVer": "FMS/3,0,1,123", "capabilities": 31}, info)
 
-    def _publish(self) -> None:
+    def _publish(self, stream_key: str) -> None:
         if self.behaviour is Behaviour.CLOSE_AFTER_PUBLISH:
             self.writer.close()
             return
         refused = self.behaviour is Behaviour.REFUSE_PUBLISH
         level, code = ("error", "NetStream.Publish.BadName") if refused else ("status", "NetStream.Publish.Start")
-        self._say("onStatus", 0, None, {"level": level, "code": code, "description": "the key 'key'"}, stream=1)
+        self._say(
+            "onStatus", 0, None, {"level": level, "code": code, "description": f"the key '{stream_key}'"}, stream=1
+        )
         self.session.published = not refused
         if self.behaviour is Behaviour.CHATTY:
             for _ in range(200):  # enough to fill the window
@@ -282,8 +284,8 @@ class _Dialogue:
         if scheme is None:
             return None
         path, _, query = app.partition("?")
-        asked = dict(part.split("=", 1) for part in query.split("&") if part)
-        if not asked:
+        asked = {key: value for key, _, value in (part.partition("=") for part in query.split("&"))}
+        if "user" not in asked:
             return f"[ AccessManager.Reject ] : [ code=403 need auth; authmod={scheme} ] : "
         if asked["user"] != USER:
             return f"[ AccessManager.Reject ] : [ authmod={scheme} ] : ?reason=nosuchuser&opaque=x"
