@@ -10,16 +10,16 @@ from support.chart import CHART, CI_VALUES, NAMESPACE, Object, of_kind, pods, re
 Rights = dict[tuple[str, str, str, str], set[str]]
 """Namespace (or *), API group, resource, name of the object (or *): the verbs."""
 
-ALL = {"get", "list", "watch", "create", "update", "patch", "delete"}
+READ = {"get", "list", "watch"}
 OURS = "transponder.dev"
 KEY, TEMPLATE = "live-rtmp-transponder-control-key", "live-rtmp-transponder-relay-template"
 
 
 def api_rights(objects_in: str) -> Rights:
     return {
-        (objects_in, OURS, "rtmptransponders", "*"): ALL,
-        (objects_in, OURS, "streams", "*"): ALL,
-        (objects_in, "", "pods", "*"): {"get", "list", "watch"},
+        (objects_in, OURS, "rtmptransponders", "*"): READ | {"create", "patch", "delete"},
+        (objects_in, OURS, "streams", "*"): READ | {"create", "patch", "delete"},
+        (objects_in, "", "pods", "*"): {"list", "watch"},
         (objects_in, "", "secrets", "*"): {"create"},
         (NAMESPACE, "", "secrets", KEY): {"get"},
     }
@@ -27,17 +27,17 @@ def api_rights(objects_in: str) -> Rights:
 
 def operator_rights(*objects_in: str) -> Rights:
     rights: Rights = {
-        (NAMESPACE, "coordination.k8s.io", "leases", "*"): {"get", "create", "update", "patch"},
+        (NAMESPACE, "coordination.k8s.io", "leases", "*"): {"get", "create", "update"},
         (NAMESPACE, "", "configmaps", TEMPLATE): {"get"},
     }
     for namespace in objects_in:
         rights |= {
-            (namespace, OURS, "rtmptransponders", "*"): ALL,
-            (namespace, OURS, "streams", "*"): ALL - {"create"},
-            (namespace, OURS, "rtmptransponders/status", "*"): {"update", "patch"},
-            (namespace, OURS, "streams/status", "*"): {"update", "patch"},
-            (namespace, "", "pods", "*"): ALL - {"update"},
-            (namespace, "", "secrets", "*"): {"get", "create", "patch", "delete"},
+            (namespace, OURS, "rtmptransponders", "*"): READ | {"create", "patch"},
+            (namespace, OURS, "streams", "*"): READ | {"patch", "delete"},
+            (namespace, OURS, "rtmptransponders/status", "*"): {"patch"},
+            (namespace, OURS, "streams/status", "*"): {"patch"},
+            (namespace, "", "pods", "*"): READ | {"create", "patch", "delete"},
+            (namespace, "", "secrets", "*"): {"get", "create"},
             (namespace, "", "events", "*"): {"create", "patch"},
         }
     return rights
