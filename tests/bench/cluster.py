@@ -11,7 +11,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,11 +47,9 @@ class FirstBytes:
         first = await reader.read(1)
         self.times.put_nowait(time.monotonic())
         back.write(first)
-        try:
-            await asyncio.gather(_pass(reader, back), _pass(there, writer))
-        finally:
-            back.close()
-            writer.close()
+        await asyncio.gather(_pass(reader, back), _pass(there, writer))
+        back.close()
+        writer.close()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,7 +100,7 @@ class Bench:
             offer = await sender.offer()
             began = time.monotonic()
             await client.publish("id", name, offer, rtmpUrl=self.way.url)
-            _, answer = await client.until("setRemoteSDP", 60)
+            answer = await answer_of(client)
             answered = time.monotonic()
             await sender.accept(answer)
             assert await client.status("id", 20) == ("PUBLISHING", None)
@@ -141,6 +139,14 @@ class Bench:
         return {"WHIP, to the end of DTLS": published, "startup, to the answer": answered, "first RTMP byte": first}
 
 
+async def answer_of(client: WebSdkClient) -> str:
+    """The SDP answer."""
+    while (received := await client.next(60)).name != "setRemoteSDP":
+        if received.name == "notifyStreamStatusEvent":
+            raise SystemExit(f"not published: {received.data}")
+    return str(received.data[1])
+
+
 def no_pods(installed: Installation, selector: str = "") -> None:
     """Until no such relay is left."""
     wait_for("end of relays", lambda: not installed.pods("relay", selector), seconds=60)
@@ -153,24 +159,23 @@ async def _rows(what: str, runs: int, run: Callable[[], Awaitable[dict[str, floa
         print(f"| {what} | {name} | {median(times):.2f} ({max(times):.2f}) |", flush=True)
 
 
-async def measure(installed: Installation, runs: int) -> None:
+async def measure(installed: Installation, runs: int, kinds: Sequence[str]) -> None:
     rest = installed.rest()
     try:
         with tempfile.TemporaryDirectory(prefix="transponder-bench-") as folder:
             async with rtmp_site(Path(folder)) as way:
-                await measure_all(installed, way, rest, runs)
+                await measure_all(installed, way, rest, runs, kinds)
     finally:
         await rest.close()
 
 
-async def measure_all(installed: Installation, way: FirstBytes, rest: Rest, runs: int) -> None:
+async def measure_all(installed: Installation, way: FirstBytes, rest: Rest, runs: int, kinds: Sequence[str]) -> None:
     print("| | | s: median (longest) |", "|---|---|---|", sep="\n")
-    for warm in (True, False):
-        if not warm:
+    for how in kinds:
+        if how == "cold":
             await asyncio.to_thread(installed.upgrade, {"relay": {"poolSize": 0}})
             await asyncio.to_thread(no_pods, installed)
-        bench = Bench(installed, way, rest, warm)
-        how = "warm" if warm else "cold"
+        bench = Bench(installed, way, rest, how == "warm")
         await _rows(f"WebSDK publishStream, {how}", runs, bench.websdk)
         await _rows(f"startup and WHIP at once, {how}", runs, bench.startup_and_whip)
         await _rows(f"WHIP alone, then startup, {how}", runs, bench.startup_of_a_published_stream)
@@ -183,7 +188,7 @@ def image_sizes(kubectl: Kubectl) -> str:
     return ", ".join(f"{program} {sizes[product_image(program)] / 1e6:.0f} MB" for program in PROGRAMS)
 
 
-def run(cluster: Chosen, runs: int) -> None:
+def run(cluster: Chosen, runs: int, kinds: Sequence[str]) -> None:
     if not cluster.direct:
         raise SystemExit("this machine does not reach the pods of that cluster")
     everywhere = Kubectl(tools.kubectl(), cluster.kubeconfig)
@@ -191,17 +196,18 @@ def run(cluster: Chosen, runs: int) -> None:
         began = time.monotonic()
         with installation(kubectl, tools.helm(), {"relay": {"poolSize": 1}}) as installed:
             print(f"helm install --wait: {time.monotonic() - began:.0f} s")
-            asyncio.run(measure(installed, runs))
+            asyncio.run(measure(installed, runs, kinds))
     print(f"images: {image_sizes(everywhere)}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.cluster", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--only", choices=["warm", "cold"])
     options = parser.parse_args()
     clip()
     with chosen() as cluster:
-        run(cluster, options.runs)
+        run(cluster, options.runs, [options.only] if options.only else ["warm", "cold"])
     return 0
 
 
