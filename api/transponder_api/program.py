@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from transponder_crd.kubernetes.store import KubernetesStore, Mirrors
 from transponder_crd.resource import RtmpTransponder, Stream
 from transponder_crd.start_error import StartError, variable
 from transponder_crd.store import StoreError
+from transponder_crd.tasks import fault, on_signals
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +58,7 @@ class Signals:
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, self._on_signal)
-        yield
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    def _on_signal(self) -> None:
+    def take(self) -> None:
         (self.hurry if self.stop.is_set() else self.stop).set()
 
 
@@ -76,7 +66,7 @@ async def run(settings: PodSettings) -> int:
     """Serve until SIGTERM. The exit code: 0, or FAULT when a part ended by itself. Raises StartError."""
     signals, health, metrics = Signals(), Health(), Metrics()
     async with AsyncExitStack() as stack:
-        stack.enter_context(signals.taken())
+        stack.enter_context(on_signals(signals.take))
         tls = server_tls(settings)
         listeners = stack.enter_context(listening(settings, (*PUBLIC, METRICS)))
         await stack.enter_async_context(serving_all(_health_doors(listeners, health, metrics)))
@@ -96,7 +86,7 @@ async def run(settings: PodSettings) -> int:
             await _or_stop(asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED), signals.stop)
         failed = [task for task in watching if task.done()]
         for task in failed:
-            log.critical("%s ended by itself", task.get_name(), exc_info=task.exception())
+            log.critical("%s ended by itself", task.get_name(), exc_info=fault(task))
         health.waiting_for = "the end"
         if not failed and key is not None:
             await _or_stop(_drain(settings, metrics), signals.hurry)

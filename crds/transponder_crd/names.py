@@ -7,6 +7,7 @@ A name is a readable slug and a hash of the whole source, so that streams whose 
 import re
 import secrets
 from hashlib import sha256
+from typing import overload
 from uuid import NAMESPACE_URL, uuid5
 
 from transponder_crd.resource import GROUP, Resource, RtmpTransponder, Stream
@@ -81,6 +82,10 @@ def relay_object_name(stream_name: str) -> str:
     return _named(f"relay-{stream_name}", stream_name)
 
 
+@overload
+def stream_name_of(obj: RtmpTransponder | Stream) -> str: ...
+@overload
+def stream_name_of(obj: Resource) -> str | None: ...
 def stream_name_of(obj: Resource) -> str | None:
     """The stream that a transponder or a Stream is about; None for what is about none."""
     if isinstance(obj, RtmpTransponder):

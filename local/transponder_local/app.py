@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from transponder_api.app import create_app
@@ -20,6 +21,7 @@ from transponder_crd.resource import Stream
 from transponder_crd.sqlite_store import SqliteStore
 from transponder_crd.start_error import StartError
 from transponder_crd.store import NotFound, Store, StoreError
+from transponder_crd.tasks import fault, first_ended, on_signals, running
 from transponder_local.banner import banner
 from transponder_local.children import ChildRelays
 from transponder_local.command_line import option
@@ -53,19 +55,20 @@ async def run(settings: LocalSettings) -> int:
         await _forget_publishers(store)
         queue = WorkQueue(reconcile)
         host = ChildRelays(settings.relay_template(), queue.wake)
-        stack.enter_context(_signals(stop, host))
+        stack.enter_context(on_signals(partial(_end_by, stop, host), _ending()))
         stack.push_async_callback(host.close)
         relays = await stack.enter_async_context(Relays(queue.wake))
         auto_start = settings.auto_start_destination()
         reconciler = Reconciler(store, host, relays, settings.defaults, auto_start=auto_start)
-        await stack.enter_async_context(_task(_prepare(host), "zygote"))
+        await stack.enter_async_context(running(_prepare(host), "zygote"))
         stack.push_async_callback(queue.close)
-        watching = await stack.enter_async_context(_task(watch_all(store, queue.wake), "watch"))
+        watching = await stack.enter_async_context(running(watch_all(store, queue.wake), "watch"))
         await stack.enter_async_context(renewed(settings, tls, option))
         await stack.enter_async_context(_serving(settings, store, host, listeners, tls))
         numbers = {port: listener.getsockname()[1] for port, listener in listeners.items()}
         print(banner(settings, numbers), flush=True)  # noqa: T201 (what the command is to print)
-        await _first(stop, watching)
+        if ended := await first_ended(stop, [watching]):
+            logger.critical("%s ended by itself", ended.get_name(), exc_info=fault(ended))
         logger.info("ending")
     if not stop.is_set():
         return FAULT
@@ -106,25 +109,17 @@ async def _forget_publishers(store: Store) -> None:
             await store.delete(Stream, stream.name, stream.uid)
 
 
-@contextmanager
-def _signals(stop: asyncio.Event, host: ChildRelays) -> Iterator[None]:
+def _end_by(stop: asyncio.Event, host: ChildRelays) -> None:
     """The first signal ends all in order, the second at once."""
+    if stop.is_set():
+        host.kill()
+        os._exit(FORCED)
+    stop.set()
 
-    def end() -> None:
-        if stop.is_set():
-            host.kill()
-            os._exit(FORCED)
-        stop.set()
 
-    loop = asyncio.get_running_loop()
+def _ending() -> list[signal.Signals]:
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, end)
-    yield
-    for number in numbers:
-        loop.remove_signal_handler(number)
+    return numbers if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*numbers, signal.SIGHUP]  # nohup
 
 
 async def _prepare(host: ChildRelays) -> None:
@@ -132,25 +127,3 @@ async def _prepare(host: ChildRelays) -> None:
         await host.prepare()
     except (ZygoteError, OSError) as error:
         logger.error("relays cannot be started: %s", error)  # each relay tries again and says so
-
-
-@asynccontextmanager
-async def _task(work: Coroutine[None, None, None], name: str) -> AsyncIterator["asyncio.Task[None]"]:
-    """A task for the length of the block."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-async def _first(event: asyncio.Event, task: "asyncio.Task[None]") -> None:
-    """Wait for the event, or for the task to end although it should not."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    if task.done():
-        logger.critical("%s ended by itself", task.get_name(), exc_info=task.exception())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from transponder_crd.names import stream_name_of
 from transponder_crd.resource import RtmpTransponder, Stream
 from transponder_crd.store import Gone, Store, StoreError
 from transponder_operator.work_queue import retry_delay
@@ -12,11 +13,6 @@ logger = logging.getLogger(__name__)
 
 Kind = type[RtmpTransponder] | type[Stream]
 KINDS: tuple[Kind, ...] = (RtmpTransponder, Stream)
-
-
-def stream_name_of(obj: RtmpTransponder | Stream) -> str:
-    """The key under which an object is reconciled."""
-    return obj.spec.stream_name if isinstance(obj, RtmpTransponder) else obj.spec.name
 
 
 async def watch_all(store: Store, wake: Callable[[str], None]) -> None:

@@ -7,11 +7,11 @@ they are: the next operator finds them.
 import asyncio
 import logging
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import kopf
@@ -20,6 +20,7 @@ from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.connection import Login, NoCluster
 from transponder_crd.kubernetes.errors import JsonObject
 from transponder_crd.start_error import StartError
+from transponder_crd.tasks import fault, first_ended, on_signals, running
 from transponder_operator.events import EventRecorder
 from transponder_operator.handlers import Tell, kopf_settings, register
 from transponder_operator.health import serving
@@ -51,7 +52,7 @@ async def run(settings: OperatorSettings, hosts: HostFactory = PodHosts) -> int:
     Raises StartError."""
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_signals(stop))
+        stack.enter_context(on_signals(partial(_end_by, stop)))
         operator = Operator(settings, hosts)
         stack.push_async_callback(operator.close)
         await stack.enter_async_context(
@@ -61,7 +62,7 @@ async def run(settings: OperatorSettings, hosts: HostFactory = PodHosts) -> int:
             return 0
         ended = await operator.lead(stack, stop)
         if ended:
-            logger.critical("%s ended by itself", ended.get_name(), exc_info=_fault(ended))
+            logger.critical("%s ended by itself", ended.get_name(), exc_info=fault(ended))
         logger.info("ending")
     logger.info("ended")
     return FAULT if ended else 0
@@ -99,17 +100,17 @@ class Operator:
     async def lead(self, stack: AsyncExitStack, stop: asyncio.Event) -> "asyncio.Task[Any] | None":
         """Work until `stop`; what is begun ends with the stack. The task that ended by itself, if one did."""
         # in this order: at the end nothing acts any more when the Lease is given back, and it need not wait for kopf
-        watching = await stack.enter_async_context(_task(self._watch(), "watch"))
+        watching = await stack.enter_async_context(running(self._watch(), "watch"))
         stack.push_async_callback(self.lease.release)
         stack.push_async_callback(self._installations.close)
         tasks = [
             watching,
-            await stack.enter_async_context(_task(self.lease.hold(), "lease")),
-            await stack.enter_async_context(_task(self._recorder.run(), "events")),
-            await stack.enter_async_context(_task(self._keep_listed(), "sweep")),
+            await stack.enter_async_context(running(self.lease.hold(), "lease")),
+            await stack.enter_async_context(running(self._recorder.run(), "events")),
+            await stack.enter_async_context(running(self._keep_listed(), "sweep")),
         ]
         self._sweep.tried_at = time.monotonic()
-        return await _first(stop, tasks)
+        return await first_ended(stop, tasks)
 
     async def close(self) -> None:
         await asyncio.gather(self._kube.close(), self._lease_kube.close())
@@ -187,56 +188,17 @@ def connection_info(login: Login) -> kopf.ConnectionInfo:
     )
 
 
-# ---------------------------------------------------------------------------------------------- tasks and signals
-
-
-@asynccontextmanager
-async def _task(work: Coroutine[None, None, Any], name: str) -> AsyncIterator["asyncio.Task[Any]"]:
-    """A task for the length of the block."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-async def _first(stop: asyncio.Event, tasks: "list[asyncio.Task[Any]]") -> "asyncio.Task[Any] | None":
-    """Wait for the event, or for a task to end although it should not; that task."""
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    return next((task for task in tasks if task.done()), None)
-
-
 async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
     """Do `work` unless `stop` comes first. Was it done?"""
-    async with _task(work, "acquire") as task:
-        done = await _first(stop, [task])
+    async with running(work, "acquire") as task:
+        done = await first_ended(stop, [task])
     if done:
         done.result()
     return done is not None
 
 
-def _fault(task: "asyncio.Task[Any]") -> BaseException | None:
-    return None if task.cancelled() else task.exception()
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _end_by(stop: asyncio.Event) -> None:
     """The first signal ends all in order, the second at once."""
-
-    def end() -> None:
-        if stop.is_set():
-            os._exit(FORCED)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, end)
-    yield
-    for number in numbers:
-        loop.remove_signal_handler(number)
+    if stop.is_set():
+        os._exit(FORCED)
+    stop.set()
