@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from transponder_crd.kubernetes.client import Kube
-from transponder_crd.kubernetes.errors import JsonObject
+from transponder_crd.kubernetes.errors import Denied, JsonObject
 from transponder_crd.kubernetes.paths import objects, pods
 from transponder_crd.resource import RtmpTransponder, Stream
 from transponder_crd.store import StoreError
@@ -96,18 +96,20 @@ class Sweep:
                 logger.warning("the objects cannot be listed: %s", error)
 
     async def once(self) -> None:
-        """List everything. Raises StoreError."""
+        """List everything. Raises StoreError; a namespace that may not be listed keeps the others from nothing."""
         failed: StoreError | None = None
-        try:
-            for source in self._sources:
+        for source in self._sources:
+            try:
                 await self._list(source)
-            self._installations.open_listed()
-        except StoreError as error:
-            failed = error
-            raise
-        finally:
-            self.tried_at = time.monotonic()
-            self._metrics.swept(failed)
+            except StoreError as error:
+                failed = failed or error
+                if not isinstance(error, Denied):  # the API server is away: each further call would wait for it too
+                    break
+        self._installations.open_listed()
+        self.tried_at = time.monotonic()
+        self._metrics.swept(failed)
+        if failed:
+            raise failed
 
     async def _list(self, source: Source) -> None:
         log = self._installations.watch_log(source.kind, source.namespace)

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from support.control_port import until
 
 from transponder_crd.kubernetes.client import RawListing
+from transponder_crd.kubernetes.errors import Denied
 from transponder_crd.kubernetes.mirror import Mirror
 from transponder_crd.kubernetes.relay_pods import pod_mirror
 from transponder_crd.store import StoreError, Unavailable
@@ -26,11 +28,14 @@ class Lister:
         self.found: dict[str, list[dict[str, Any]]] = {}
         self.version = 0
         self.error: StoreError | None = None
+        self.denied: set[str] = set()
         self.asked: list[tuple[str, str | None]] = []
 
     async def list(self, path: str, *, label_selector: str | None = None) -> RawListing:
         if self.error:
             raise self.error
+        if any(f"/{namespace}/" in path for namespace in self.denied):
+            raise Denied(f"{path}: Forbidden")
         self.asked.append((path, label_selector))
         self.version += 1
         return RawListing(self.found.get(path.rpartition("/")[2], []), str(100 * self.version))
@@ -143,6 +148,17 @@ async def test_sweeps_go_on_when_one_fails() -> None:
     bench.kube.error = None
     await until(lambda: bench.counted.sweeps[-1])
     running.cancel()
+
+
+async def test_a_namespace_that_may_not_be_listed_keeps_the_others_from_nothing() -> None:
+    bench = Bench("closed", "open")
+    bench.kube.denied = {"closed"}
+    bench.kube.found = {PODS: [obj("p", 1, "open")]}
+    with pytest.raises(Denied, match="closed"):
+        await bench.sweep.once()
+    assert {name: space.opened for name, space in bench.spaces.items()} == {"closed": 0, "open": 1}
+    assert bench.spaces["open"].names() == ["p"]
+    assert bench.counted.sweeps == [False]
 
 
 async def test_of_all_namespaces_each_is_served_as_it_turns_up() -> None:
