@@ -37,12 +37,14 @@ class FirstBytes:
     server: NginxRtmp
     port: int = 0
     times: asyncio.Queue[float] = field(default_factory=asyncio.Queue)
+    tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"rtmp://{network.HOST}:{self.port}/live"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tasks.add(asyncio.current_task())  # nobody else holds it
         there, back = await asyncio.open_connection("127.0.0.1", self.server.port)
         first = await reader.read(1)
         self.times.put_nowait(time.monotonic())
