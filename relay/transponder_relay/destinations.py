@@ -89,6 +89,7 @@ class Destinations:
 
     def _remove(self, output_id: str) -> None:
         self._soundtrack.unsubscribe(output_id)
+        self._statistics.output_removed(output_id)
         del self._desired[output_id]
         self._former_generations.pop(output_id, None)
         output = self._closing[output_id] = self._outputs.pop(output_id)

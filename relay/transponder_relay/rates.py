@@ -32,14 +32,19 @@ class Rates:
     """Of several things at once, each by its name."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[float, Mapping[str, Counted]]] = deque(maxlen=_LOOKS)
+        self._looks: deque[tuple[float, dict[str, Counted]]] = deque(maxlen=_LOOKS)
 
     def due(self, now: float) -> bool:
         """`now`: any clock in seconds, the same for all calls."""
         return not self._looks or now - self._looks[-1][0] >= INTERVAL
 
     def look(self, now: float, counted: Mapping[str, Counted]) -> None:
-        self._looks.append((now, counted))
+        self._looks.append((now, dict(counted)))
+
+    def forget(self, name: str) -> None:
+        """What comes by that name from now on counts from 0."""
+        for _, counted in self._looks:
+            counted.pop(name, None)
 
     def clear(self) -> None:
         """Nothing flows any more."""

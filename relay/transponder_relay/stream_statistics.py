@@ -22,6 +22,10 @@ class Statistics:
         """Another one is to come; `last`: all of the one before."""
         self._former = self._former.followed_by(last)
 
+    def output_removed(self, output_id: str) -> None:
+        """Another one may come by that id, and count from 0."""
+        self._rates.forget(output_id)
+
     def stopped(self) -> None:
         """Nothing flows any more."""
         self._rates.clear()

@@ -32,3 +32,15 @@ def test_without_media_there_is_none() -> None:
     rates.clear()
     assert rates.of("a") == NONE
     assert rates.due(8.0)
+
+
+def test_what_is_forgotten_counts_from_nothing_again() -> None:
+    rates = Rates()
+    for second in range(3):
+        rates.look(float(second), {"a": Counted(1_000_000 * second, 30 * second), "b": Counted(100 * second, 0)})
+    rates.forget("a")
+    rates.look(3.0, {"a": Counted(10, 0), "b": Counted(300, 0)})
+    assert rates.of("a") == NONE
+    assert rates.of("b") == (pytest.approx(800), 0)
+    rates.look(4.0, {"a": Counted(1010, 30), "b": Counted(400, 0)})
+    assert rates.of("a") == (pytest.approx(8000), pytest.approx(30))
