@@ -5,6 +5,7 @@ Z Y W W N - - -    aggregation header: Z goes on with an OBU, Y ends within one,
 
 from transponder_relay.ingest import av1_syntax as av1
 from transponder_relay.ingest.bits import InvalidSyntax
+from transponder_relay.ingest.pictures import MOST_PARTS
 from transponder_relay.ingest.pictures import Depacketiser as PictureDepacketiser
 from transponder_relay.media import CodedPicture
 
@@ -18,25 +19,38 @@ class Depacketiser(PictureDepacketiser[CodedPicture]):
 
     __slots__ = ("_unfinished",)
 
+    def _begun(self) -> bool:
+        return super()._begun() or bool(self._unfinished)
+
     def resumes(self, payload: bytes) -> bool:
         return len(payload) > 1 and payload[0] & (_Z | _N) == _N
 
     def _begin(self) -> None:
         super()._begin()
-        self._unfinished = False
+        self._unfinished: list[bytes] = []
+        """Pieces of an OBU that goes on in the next packet."""
 
     def _take(self, payload: bytes) -> None:
         try:
             elements = _elements(payload)
         except InvalidSyntax:
             elements = []
-        if not elements or bool(payload[0] & _Z) != self._unfinished:
-            self._damaged = True
+        goes_on = bool(payload[0] & _Z)
+        if not elements or goes_on != bool(self._unfinished) or len(self._unfinished) > MOST_PARTS:
+            self._damaged, self._unfinished = True, []
             return
-        if self._unfinished:
-            self._parts[-1] += elements.pop(0)
-        self._parts += elements
-        self._unfinished = bool(payload[0] & _Y)
+        *whole, last = elements
+        for element in whole:
+            self._end_obu(element)
+        if payload[0] & _Y:
+            self._unfinished.append(last)
+        else:
+            self._end_obu(last)
+
+    def _end_obu(self, piece: bytes) -> None:
+        self._unfinished.append(piece)
+        self._parts.append(b"".join(self._unfinished))
+        self._unfinished = []
 
     def _finish(self) -> CodedPicture | None:
         if not self._begun():

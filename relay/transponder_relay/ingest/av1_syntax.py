@@ -13,6 +13,8 @@ FRAME: Final = 6
 PADDING: Final = 15
 
 _HAS_SIZE, _EXTENDED = 0x02, 0x04
+_LONGEST = 512
+"""Bytes of a sequence header, with room: 32 operating points take 350."""
 _BT709, _SRGB, _IDENTITY = 1, 13, 0
 _UNSPECIFIED = 2
 
@@ -96,7 +98,7 @@ class SequenceHeader(NamedTuple):
 
 def parse_sequence_header(obu: bytes) -> SequenceHeader:
     """5.5.1. Raises InvalidSyntax."""
-    bits = Bits(payload_of(obu))
+    bits = Bits(payload_of(obu)[:_LONGEST])
     profile = bits.read(3)
     bits.flag()  # still_picture
     reduced = bits.flag()

@@ -5,12 +5,15 @@ from struct import Struct
 
 from transponder_relay.ingest import hevc_syntax as hevc
 from transponder_relay.ingest.bits import InvalidSyntax
+from transponder_relay.ingest.pictures import MOST_PARTS
 from transponder_relay.ingest.pictures import Depacketiser as PictureDepacketiser
 from transponder_relay.media import CodedPicture
 
 _AGGREGATE, _FRAGMENT = 48, 49
 _DELIMITERS = frozenset({35, 36, 37, 38})
 """Delimiter, ends of sequence and bitstream, filler: of no use outside a stream of bytes."""
+_LONGEST_SET = 0xFFFF
+"""Bytes of a parameter set that an HEVCDecoderConfigurationRecord can hold."""
 _SHORT = Struct("!H").unpack_from
 _LENGTH = Struct("!I").pack
 
@@ -63,10 +66,11 @@ class Depacketiser(PictureDepacketiser[CodedPicture]):
 
     def _take_fragment(self, payload: bytes) -> None:
         header = payload[2]
-        if len(payload) < 4 or bool(header & 0x80) == bool(self._unfinished):
-            self._damaged = True
+        goes_on = not header & 0x80
+        if len(payload) < 4 or goes_on != bool(self._unfinished) or len(self._unfinished) > MOST_PARTS:
+            self._damaged, self._unfinished = True, []
             return
-        if header & 0x80:
+        if not goes_on:
             self._unfinished.append(bytes((payload[0] & 0x81 | (header & 63) << 1, payload[1])))
         self._unfinished.append(payload[3:])
         if header & 0x40:
@@ -89,6 +93,8 @@ class Depacketiser(PictureDepacketiser[CodedPicture]):
     def _learn(self, nal: bytes) -> None:
         """One of a kind and id takes the place of the one before."""
         try:
+            if len(nal) > _LONGEST_SET:
+                raise InvalidSyntax("HEVC: the parameter set is too long")
             self._sets[hevc.nal_type(nal), hevc.parameter_set_id(nal)] = nal
         except InvalidSyntax:
             self._damaged = True

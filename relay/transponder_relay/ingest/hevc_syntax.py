@@ -14,6 +14,7 @@ _PROFILE_BYTES = 12
 """general_profile_space to general_level_idc."""
 _MAX_SIZE = 16384
 _MAX_SUB_LAYERS = 7
+_MOST_PPS_ID = 63
 
 
 def nal_type(nal: bytes) -> int:
@@ -47,7 +48,10 @@ def parameter_set_id(nal: bytes) -> int:
         case 32:
             return bits.read(4)
         case 34:
-            return bits.unsigned()
+            identifier = bits.unsigned()
+            if identifier > _MOST_PPS_ID:
+                raise InvalidSyntax("HEVC: impossible id of a PPS")
+            return identifier
         case _:
             return 0
 

@@ -7,7 +7,7 @@ from transponder_relay.media import CodedPicture
 
 P = TypeVar("P", covariant=True)
 
-_MOST_PARTS = 20_000
+MOST_PARTS = 20_000
 """Of one picture; more, some 20 MB, no RTMP message can hold."""
 
 
@@ -37,7 +37,7 @@ class Depacketiser(Generic[P]):
         elif self._gap:
             self._damaged = True
         self._gap = False
-        if len(self._parts) > _MOST_PARTS:  # of a sender that ends no picture
+        if len(self._parts) > MOST_PARTS:  # of a sender that ends no picture
             self._begin()
             self._damaged = True
         if payload:

@@ -23,13 +23,13 @@ class HevcTagger:
         self._config: VideoConfig | None = None
 
     def tag(self, picture: CodedPicture, time: int) -> VideoTag | None:
-        """`time`: stream clock, ms. None before the first keyframe."""
+        """`time`: stream clock, ms. None before the first keyframe, and after one that cannot be read."""
         frame = picture.frame
         if picture.keyframe:
             try:
                 frame = self._take(frame)
             except InvalidSyntax:
-                return None
+                self._config = None
         if self._config is None:
             return None
         return VideoTag(time, picture.keyframe, video_body(FourCC.HEVC, picture.keyframe, frame), self._config)

@@ -27,10 +27,10 @@ class Vp9Tagger:
         self._config: VideoConfig | None = None
 
     def tag(self, picture: CodedPicture, time: int) -> VideoTag | None:
-        """`time`: stream clock, ms. None before the first keyframe."""
+        """`time`: stream clock, ms. None before the first keyframe, and after one that cannot be read."""
         if picture.keyframe:
             config = _config(picture.frame)
-            if config is not None and config != self._config:
+            if config != self._config:
                 self._config = config
         if self._config is None:
             return None

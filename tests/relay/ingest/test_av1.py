@@ -1,6 +1,7 @@
 """AV1 from packets: real temporal units, every form of packet, loss, and bytes that mean nothing."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from support.rtp_sender import without_size
 from transponder_relay.ingest.av1 import Depacketiser
 from transponder_relay.ingest.av1_syntax import leb128, obus, parse_sequence_header, with_size
 from transponder_relay.ingest.bits import InvalidSyntax
+from transponder_relay.ingest.pictures import MOST_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,18 @@ def test_a_malformed_payload_damages_its_picture_alone(media: Clip, bad: bytes) 
     pictures = feed(depacketiser, packets)
     assert [p.frame for p in pictures] == [unit(media, n) for n in (0, 1, *range(60, 70))]
     assert depacketiser.dropped == 59
+
+
+def test_an_obu_without_end_is_given_up(media: Clip) -> None:
+    depacketiser = Depacketiser()
+    begin, go_on = b"\x50" + bytes(1200), b"\xd0" + bytes(1200)
+    tracemalloc.start()
+    feed(depacketiser, [(begin, 0, False), *[(go_on, 0, False)] * (MOST_PARTS + 1000)])
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000
+    assert peak < 2 * 1250 * MOST_PARTS
+    assert feed(depacketiser, packets_of(media, 1, first=60)), "the next keyframe comes through"
 
 
 @given(st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 3), st.booleans(), st.booleans()), max_size=30))

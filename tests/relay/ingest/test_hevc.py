@@ -1,6 +1,7 @@
 """HEVC from packets: real pictures, every form of packet, loss, and bytes that mean nothing."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from support.coded_packets import Packet, feed, packets_of
 from transponder_relay.ingest.bits import InvalidSyntax
 from transponder_relay.ingest.hevc import Depacketiser
 from transponder_relay.ingest.hevc_syntax import PARAMETER_SETS, nal_type, nal_units, parse_sps
+from transponder_relay.ingest.pictures import MOST_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,34 @@ def test_a_malformed_payload_damages_its_picture_alone(media: Clip, bad: bytes) 
     pictures = feed(depacketiser, packets)
     assert [p.frame for p in pictures] == [frame(media, n) for n in (0, 1, *range(60, 70))]
     assert depacketiser.dropped == 59
+
+
+def test_a_nal_unit_without_end_is_given_up(media: Clip) -> None:
+    depacketiser = Depacketiser()
+    begin, go_on = b"\x62\x01\x81" + bytes(1200), b"\x62\x01\x01" + bytes(1200)
+    tracemalloc.start()
+    feed(depacketiser, [(begin, 0, False), *[(go_on, 0, False)] * (MOST_PARTS + 1000)])
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000
+    assert peak < 2 * 1250 * MOST_PARTS
+    assert feed(depacketiser, packets_of(media, 1, first=60)), "the next keyframe comes through"
+
+
+def pps(identifier: int, size: int) -> bytes:
+    code = f"{identifier + 1:b}"
+    bits = "0" * (len(code) - 1) + code + "1"
+    return b"\x44\x01" + int(bits.ljust(32, "0"), 2).to_bytes(4) + b"\xff" * (size - 6)
+
+
+@pytest.mark.parametrize("bad", [pps(64, 10), pps(3, 0x10000)], ids=["an id too high", "longer than a record holds"])
+def test_an_impossible_parameter_set_damages_its_picture(media: Clip, bad: bytes) -> None:
+    depacketiser = Depacketiser()
+    first, *rest = packets_of(media, 1, 1 << 17)
+    assert feed(depacketiser, [(bad, 0, False), first, *rest]) == []
+    assert depacketiser.dropped == 1
+    (picture,) = feed(depacketiser, packets_of(media, 1, 1 << 17, first=60))
+    assert bad not in picture.frame
 
 
 @given(st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 3), st.booleans(), st.booleans()), max_size=30))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.clip import hevc_clip
+from support.clip import av1_clip, hevc_clip
 from support.coded_packets import feed as feed_packets
 from support.coded_packets import packets_of
 from support.flv import Flv, Tag
@@ -18,6 +18,7 @@ from support.rtmp_server import rtmp_server
 from support.tags import clip, feed
 
 from transponder_crd.control import OutputState
+from transponder_relay.ingest.av1 import Depacketiser as Av1Depacketiser
 from transponder_relay.ingest.hevc import Depacketiser as HevcDepacketiser
 from transponder_relay.ingest.hevc_syntax import nal_type, nal_units
 from transponder_relay.media import AudioTag, CodedPicture, VideoTag
@@ -154,6 +155,21 @@ def arrays(record: bytes) -> Iterator[bytes]:
             size = int.from_bytes(record[at : at + 2])
             yield record[at + 2 : at + 2 + size]
             at += 2 + size
+
+
+@pytest.mark.parametrize("codec", ["AV1", "H265"])
+def test_nothing_is_sent_after_a_keyframe_that_cannot_be_described(codec: str) -> None:
+    """What follows refers to it."""
+    media, depacketiser, tagger = (
+        (hevc_clip(), HevcDepacketiser(), HevcTagger())
+        if codec == "H265"
+        else (av1_clip(), Av1Depacketiser(), Av1Tagger())
+    )
+    first, inter, *_ = feed_packets(depacketiser, packets_of(media, 3))
+    unreadable = CodedPicture(0, 0.0, True, b"\x00\x00\x00\x50\x42\x01cut off")
+    assert [bool(tagger.tag(p, 0)) for p in (first, inter, unreadable, inter, first, inter)] == [
+        True, True, False, False, True, True,
+    ]  # fmt: skip
 
 
 @given(st.binary(max_size=60), st.sampled_from([Av1Tagger, HevcTagger]))
