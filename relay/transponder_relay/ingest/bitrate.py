@@ -5,7 +5,9 @@ is usual, and retransmissions repair it: only what lasts counts. Browsers raise 
 whatever they are allowed, so the limit may rise faster than that.
 
     share lost of the last seconds    0 ......... 2 % ......... 8 % ..........
-    limit                             rises       stays         falls
+    limit                             rises       creeps up     falls
+
+It never just stays: a path that always loses a little would keep for ever what one bad minute left of its limit.
 """
 
 from collections import deque
@@ -20,6 +22,10 @@ FALL_LEAST, FALL_MOST = 0.85, 0.5
 """What is left of the rate received, at a step down."""
 RISE = 1.15
 """By how much the limit rises each second."""
+CREEP = 1.02
+"""The same with more loss than that. Where the limit itself makes the loss, it soon falls again."""
+LEAST_EXPECTED = 50
+"""Packets of those seconds, below which their loss says nothing: one of a still picture's few is a large share."""
 FLOOR = 300_000
 """bit/s: a small picture can still be sent."""
 
@@ -48,11 +54,17 @@ class BitratePolicy:
         self._reports.append((expected, max(0, lost)))
         if len(self._reports) < REPORTS:
             return
-        share = sum(lost for _, lost in self._reports) / sum(expected for expected, _ in self._reports)
-        if share > TOLERATED:
+        all_expected = sum(expected for expected, _ in self._reports)
+        share = sum(lost for _, lost in self._reports) / all_expected
+        if share <= TOLERATED:
+            self._rise(RISE if share < CLEAN else CREEP)
+        elif all_expected >= LEAST_EXPECTED:
             self._fall(share, octets * 8)
-        elif share < CLEAN and self._limit is not None:
-            self._limit = self._limit * RISE if self._limit * RISE < self.ceiling else None
+
+    def _rise(self, factor: float) -> None:
+        if self._limit is not None:
+            higher = self._limit * factor
+            self._limit = higher if higher < self.ceiling else None
 
     def _fall(self, share: float, received: int) -> None:
         """Below what came through, for a sender may be far below its limit."""

@@ -29,7 +29,8 @@ def run(policy: BitratePolicy, shares: list[float], bitrate: int | None = None) 
         pytest.param([0.1] * 6, 0.5 * CAP, 0.6 * CAP, id="10 % that goes on: another"),
         pytest.param([0.6] * REPORTS, 0.15 * CAP, 0.25 * CAP, id="more than half: half of what came"),
         pytest.param([0.3] * 60, FLOOR, FLOOR, id="never below the floor"),
-        pytest.param([0.1] * REPORTS + [0.05] * 30, 0.7 * CAP, 0.8 * CAP, id="it stays while loss is usual"),
+        pytest.param([0.1] * REPORTS + [0.05] * 10, 0.75 * CAP, 0.9 * CAP, id="slowly while loss is usual"),
+        pytest.param([0.3] * 60 + [0.05] * 150, CAP, CAP, id="a path that always loses a little gets all back"),
         pytest.param([0.1] * REPORTS + [0.0] * (REPORTS + 3), CAP, CAP, id="it comes back"),
         pytest.param([0.3] * 60 + [0.0] * (REPORTS + 18), CAP, CAP, id="from the floor within half a minute"),
         pytest.param([0.3] * 60 + [0.0] * (REPORTS + 5), 1.9 * FLOOR, 2.6 * FLOOR, id="not at once"),
@@ -60,6 +61,21 @@ def test_seconds_without_packets_tell_nothing() -> None:
     for _ in range(20):
         policy.report(0, 0, 0)
     assert policy.limit == lowered
+
+
+def test_a_lost_packet_of_a_few_says_nothing() -> None:
+    """A screen that stands still is some packets a second."""
+    policy = BitratePolicy(CAP)
+    for _ in range(30):
+        policy.report(5, 2, 3000)
+        assert policy.limit == CAP
+
+
+def test_a_path_too_narrow_for_sound_and_picture_is_still_told_so() -> None:
+    policy = BitratePolicy(CAP)
+    for _ in range(REPORTS):
+        policy.report(300, 290, 12_000)
+    assert policy.limit == FLOOR
 
 
 @given(
