@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from functools import partial
 
 import pytest
 from support.clip import Clip, vpx_clip
@@ -31,7 +31,6 @@ class Recorder:
         self.wishes = self.changes = 0
         self.ended = False
         self.threads: set[int] = set()
-        self.delays: list[float] = []
         self._changed = asyncio.Event()
 
     def _note(self) -> None:
@@ -58,7 +57,6 @@ class Recorder:
 
     def on_video(self, unit: AccessUnit, time_ms: int) -> None:
         self.units.append((unit, time_ms))
-        self.delays.append(time.monotonic() - unit.arrival)
         self._note()
 
     def on_sound(self, packet: SoundPacket, position: int) -> None:
@@ -125,10 +123,9 @@ async def test_in_order_with_their_times_in_the_event_loop(media: Clip) -> None:
 
 async def test_a_flood_is_dropped_to_the_next_keyframe_and_counted(rare: Clip) -> None:
     async with transcoding() as (transcoder, recorder):
-        began = time.monotonic()
         for number in range(FULL + 10):
             transcoder.push(coded(rare, number), number)
-        assert time.monotonic() - began < 0.1, "nothing blocks"
+        assert recorder.units == [], "nothing waits for the thread"
         assert recorder.wishes >= 1, "the decoder needs a keyframe"
         assert transcoder.dropped == 10
         await recorder.until(lambda: len(recorder.units) == FULL)
@@ -141,17 +138,15 @@ async def test_a_flood_is_dropped_to_the_next_keyframe_and_counted(rare: Clip) -
 
 
 async def test_pictures_that_waited_long_are_decoded_alone(rare: Clip) -> None:
-    async with transcoding(patience=0.03) as (transcoder, recorder):
-        for number in range(50):
+    """But for each fourth, so that the picture does not freeze."""
+    async with transcoding(patience=-1.0) as (transcoder, recorder):
+        for number in range(52):
             transcoder.push(coded(rare, number), number)
-        await counted(transcoder, 50)
-        assert 50 // 4 <= transcoder.encoded < 45
-        assert max(b - a for (_, a), (_, b) in pairwise(recorder.units)) <= 4
-        transcoder.push(coded(rare, 50), 50)
-        await recorder.until(lambda: recorder.units[-1][1] == 50)
-        assert recorder.wishes == 0
+        await counted(transcoder, 52)
         made, units = [t for _, t in recorder.units], [u for u, _ in recorder.units]
-        source = decoded("vp8", (p.nals[0] for p in rare.pictures[:51]))
+        assert made == [*range(3, 52, 4)]
+        assert recorder.wishes == 0
+        source = decoded("vp8", (p.nals[0] for p in rare.pictures[:52]))
         result = decoded("h264", (u.avcc for u in units), avc_configuration_record(units[0].parameter_sets))
         assert min(likeness(source[t], picture) for t, picture in zip(made, result, strict=True)) > 26
 
@@ -196,11 +191,23 @@ async def test_after_stop_nothing_comes(media: Clip) -> None:
 # ---------------------------------------------------------------------------------------------- from the wire
 
 
+class Placed(Timeline):
+    """Keeps where it put each picture, by RTP time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[int, int] = {}
+
+    def video(self, rtp_time: int, arrival: float) -> int:
+        self.at[rtp_time] = super().video(rtp_time, arrival)
+        return self.at[rtp_time]
+
+
 @asynccontextmanager
-async def publishing(sender: WhipSender) -> AsyncIterator[tuple[Publisher, Recorder]]:
+async def publishing(sender: WhipSender, timeline: Timeline | None = None) -> AsyncIterator[tuple[Publisher, Recorder]]:
     recorder = Recorder()
     settings = RelaySettings(instance="i", stream_name="s", token="t", media_addresses=["127.0.0.1"])
-    publisher = Publisher(DesiredPublisher(id="p").id, settings, Timeline(), recorder)
+    publisher = Publisher(DesiredPublisher(id="p").id, settings, timeline or Timeline(), recorder)
     try:
         await sender.accept(await publisher.answer(await sender.offer()))
         await recorder.until(lambda: publisher.state == PublisherState.CONNECTED)
@@ -216,31 +223,27 @@ def sent_pictures(sender: WhipSender, recorder: Recorder, media: Clip) -> list[i
 
 
 @pytest.mark.parametrize("codec", ["VP8", "VP9"])
-async def test_from_the_wire_in_real_time(codec: str) -> None:
-    """A source with one keyframe: it is asked for none, the outputs get theirs."""
-    media = vpx_clip(codec, seconds=6, gop=9999)
-    async with WhipSender(media, on_pli="ignore") as sender, publishing(sender) as (publisher, recorder):
+async def test_every_picture_from_the_wire_comes_out(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source with one keyframe: it is asked for none, the outputs get theirs. None is left out, however busy the
+    machine is, for there is patience."""
+    monkeypatch.setattr("transponder_relay.publisher.Transcoder", partial(Transcoder, patience=60.0))
+    media, timeline = vpx_clip(codec, seconds=6, gop=9999), Placed()
+    async with WhipSender(media, on_pli="ignore") as sender, publishing(sender, timeline) as (publisher, recorder):
         await recorder.until(lambda: len(recorder.units) >= 40)
         publisher.request_keyframe()
-        asked = len(recorder.units)
-        await recorder.until(lambda: len(recorder.units) >= 130)
+        asked, next_sent = len(recorder.units), len(sender.sent)
+        await recorder.until(lambda: len(recorder.units) >= next_sent + 70)
         report = publisher.report()
         assert (report.video_codec, report.width, report.height) == (codec, 640, 360)
         assert sender.counts.plis == 0
-        statistics = publisher.statistics()
-        numbers = sent_pictures(sender, recorder, media)
-        assert numbers == sorted(set(numbers))
-        left_out = numbers[-1] + 1 - len(numbers)
-        assert left_out <= statistics.frames_not_transcoded <= 6, "a busy machine may take half a second"
+        assert sent_pictures(sender, recorder, media) == [*range(len(recorder.units))]
         keys = [n for n, (u, _) in enumerate(recorder.units) if u.keyframe]
         assert keys[0] == 0
-        assert asked <= keys[1] <= asked + 3
-        assert 60 <= numbers[keys[2]] - numbers[keys[1]] <= 60 + left_out
-        times = [t for _, t in recorder.units]
-        expected = [times[0] + n * 1000 / 30 for n in numbers]
-        assert all(abs(t - e) <= 3 for t, e in zip(times, expected, strict=True)), times
-        assert sorted(recorder.delays)[65] < 0.05
-        assert statistics.frames_transcoded >= 130
+        assert asked <= keys[1] <= next_sent, "with the first picture encoded after it was asked for"
+        assert keys[2] == keys[1] + 60
+        assert [t for _, t in recorder.units] == [timeline.at[u.rtp_time] for u, _ in recorder.units]
+        statistics = publisher.statistics()
+        assert (statistics.frames_transcoded, statistics.frames_not_transcoded) == (len(recorder.units), 0)
         await sender.stop()
         await recorder.until(lambda: recorder.ended)
 
