@@ -41,6 +41,8 @@ ANNOTATION_CONTROL_PORT = f"{GROUP}/control-port"
 """On a relay pod: the TCP port of its control port."""
 ANNOTATION_MEDIA_PORTS = f"{GROUP}/media-ports"
 """On a relay pod: first and last UDP port of its media (`30000-30003`); absent where they are not its own."""
+ANNOTATION_KEY_MARK = f"{GROUP}/key-mark"
+"""On a relay pod: by which control key its token was made (`ControlKey.mark`)."""
 ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"
 """On a relay pod: of what it was made; another one than that of today is an older one."""
 

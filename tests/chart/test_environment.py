@@ -79,7 +79,7 @@ def test_relay_as_the_operator_makes_it(
         settings = _read(OperatorSettings, _program(objects, "operator"), patch, files)
     template = check_template({key: relay_pod(objects)[key] for key in ("metadata", "spec")})
     ports = RELAY if settings.media_mode == "hostPort" else RELAY._replace(media=None)
-    pod = pod_of_operator(template, settings, "relay-01234567", ports)
+    pod = pod_of_operator(template, settings, "relay-01234567", ports, key_mark="cafe")
     kubernetes_validate.validate(pod, "1.36", strict=True)
 
     relay = _read(RelayEnvironment, pod, bare, files).relay_settings()
@@ -103,8 +103,12 @@ def test_the_relays_own_selector_finds_what_the_operator_makes(helm: Path) -> No
     template = {key: relay_pod(objects)[key] for key in ("metadata", "spec")}
     settings = OperatorSettings(media_mode="podNetwork")
     claim = Claim("shop", [], datetime.now(UTC))
-    idle = pod_of_operator(template, settings, "relay-1", RelayPorts(9090, None))["metadata"]["labels"]
-    busy = pod_of_operator(template, settings, "relay-2", RelayPorts(9090, None), claim=claim)["metadata"]["labels"]
+    idle, busy = (
+        pod_of_operator(template, settings, "relay-1", RelayPorts(9090, None), key_mark="cafe", claim=of)["metadata"][
+            "labels"
+        ]
+        for of in (None, claim)
+    )
     budgets = of_kind(objects, "PodDisruptionBudget")
     for budget in budgets:
         if "-relay-" in budget["metadata"]["name"]:

@@ -34,6 +34,11 @@ class ControlKey:
         digest = hmac.digest(self._key, b"relay-control\0" + pod_name.encode(), "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
+    @property
+    def mark(self) -> str:
+        """Tells this key from others, and nothing of it: for everybody to see."""
+        return hmac.digest(self._key, b"mark\0", "sha256").hex()[:8]
+
     def __repr__(self) -> str:
         return "ControlKey(…)"
 

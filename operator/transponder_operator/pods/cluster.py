@@ -18,7 +18,7 @@ from transponder_crd.kubernetes.paths import secrets as secret_path
 from transponder_crd.kubernetes.relay_pods import DEFAULT_CONTROL_PORT, control_address
 from transponder_crd.meta import OwnerReference
 from transponder_crd.names import LABEL_INSTANCE, POOL_IDLE, stream_object_name
-from transponder_crd.relay_host import RelayAddress
+from transponder_crd.relay_host import Absence, RelayAddress
 from transponder_crd.store import AlreadyExists, Conflict, Invalid, NotFound, Unavailable
 from transponder_operator.pods.choose import to_claim
 from transponder_operator.pods.manifest import (
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
 
 CLAIM_ATTEMPTS = 5
+
+OTHER_KEY = Absence("ControlKeyChanged", "the relay has its token from another control key: it takes no orders")
 
 
 async def find_pool_owner(kube: Kube, namespace: str, config_map: str) -> OwnerReference | None:
@@ -100,6 +102,8 @@ class ClusterPods:
 
     def read(self, raw: JsonObject) -> RelayPod:
         pod = read_pod(raw, self.now(), self._settings.start_seconds)
+        if pod.key_mark not in (None, self._key.mark):
+            pod = replace(pod, state=PodState.DEAD, trouble=OTHER_KEY)
         return replace(pod, deleting=True) if pod.uid in self._ended else pod
 
     def is_ended(self, pod: RelayPod) -> bool:
@@ -129,7 +133,8 @@ class ClusterPods:
         ports = self._creating[name] = self._pick_ports()
         owner = self._pool_owner
         try:
-            body = relay_pod(self._template, self._settings, name, ports, claim=claim, pool_owner=owner)
+            mark = self._key.mark
+            body = relay_pod(self._template, self._settings, name, ports, key_mark=mark, claim=claim, pool_owner=owner)
             pod = self._wrote(await self._kube.create(pods(self._namespace), body))
             await self._give_token(pod)
         except (Denied, Invalid) as error:

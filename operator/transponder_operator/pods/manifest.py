@@ -17,6 +17,7 @@ from transponder_crd.meta import OwnerReference
 from transponder_crd.names import (
     ANNOTATION_CLAIMED_AT,
     ANNOTATION_CONTROL_PORT,
+    ANNOTATION_KEY_MARK,
     ANNOTATION_MEDIA_PORTS,
     ANNOTATION_STREAM_NAME,
     ANNOTATION_TEMPLATE_HASH,
@@ -89,6 +90,7 @@ def relay_pod(
     name: str,
     ports: RelayPorts,
     *,
+    key_mark: str,
     claim: Claim | None = None,
     pool_owner: OwnerReference | None = None,
 ) -> JsonObject:
@@ -102,6 +104,7 @@ def relay_pod(
         "annotations": {
             **(given.get("annotations") or {}),
             ANNOTATION_CONTROL_PORT: str(ports.control),
+            ANNOTATION_KEY_MARK: key_mark,
             ANNOTATION_TEMPLATE_HASH: template_hash(template, settings),
             **({ANNOTATION_MEDIA_PORTS: _dashed(ports.media)} if ports.media else {}),
             **_claim_annotations(claim),

@@ -14,6 +14,7 @@ from transponder_crd.meta import OwnerReference
 from transponder_crd.names import (
     ANNOTATION_CLAIMED_AT,
     ANNOTATION_CONTROL_PORT,
+    ANNOTATION_KEY_MARK,
     ANNOTATION_MEDIA_PORTS,
     ANNOTATION_STREAM_NAME,
     ANNOTATION_TEMPLATE_HASH,
@@ -69,6 +70,8 @@ class RelayPod:
     created: datetime
     claimed_at: str
     template_hash: str
+    key_mark: str | None
+    """Of the control key that made its token."""
     control_port: int
     media_ports: tuple[int, int] | None
     owners: tuple[OwnerReference, ...]
@@ -103,6 +106,7 @@ def read_pod(pod: Mapping[str, Any], now: datetime, start_seconds: float = START
         created=_time(metadata.get("creationTimestamp")) or now,
         claimed_at=annotations.get(ANNOTATION_CLAIMED_AT, ""),
         template_hash=annotations.get(ANNOTATION_TEMPLATE_HASH, ""),
+        key_mark=annotations.get(ANNOTATION_KEY_MARK),
         control_port=_port(annotations.get(ANNOTATION_CONTROL_PORT)),
         media_ports=_ports(annotations.get(ANNOTATION_MEDIA_PORTS)),
         owners=tuple(_owner(owner) for owner in metadata.get("ownerReferences") or []),

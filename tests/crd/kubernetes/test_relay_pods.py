@@ -90,6 +90,7 @@ def test_tokens() -> None:
     assert KEY.token("relay-1") == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     assert len(KEY.token("x")) == 43
     assert KEY.token("relay-1") != KEY.token("relay-2")
+    assert KEY.mark == ControlKey(KEY._key).mark != ControlKey(b"another key of 32 bytes or more.").mark
     assert "k" * 32 not in repr(KEY)
     with pytest.raises(Invalid, match="32 bytes"):
         ControlKey(b"short")

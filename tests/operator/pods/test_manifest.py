@@ -30,7 +30,7 @@ PORTS = RelayPorts(9090, None)
 
 
 def make(settings: PodSettings | None = None, ports: RelayPorts = PORTS, **more: Any) -> dict[str, Any]:
-    return relay_pod(TEMPLATE, settings or PodSettings(), "relay-1", ports, **more)
+    return relay_pod(TEMPLATE, settings or PodSettings(), "relay-1", ports, key_mark="cafe", **more)
 
 
 def relay(pod: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def test_an_idle_one() -> None:
     assert metadata["annotations"] == {
         "note": "kept",
         "transponder.dev/control-port": "9090",
+        "transponder.dev/key-mark": "cafe",
         "transponder.dev/template-hash": template_hash(TEMPLATE, PodSettings()),
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
     }

@@ -10,6 +10,7 @@ from cluster.control_plane import ControlPlane
 from support import relay_pods
 from support.pod_site import Operator, Site, is_ready, pod_site, until, warm
 
+from transponder_crd.kubernetes.control_key import ControlKey
 from transponder_crd.kubernetes.errors import Busy
 from transponder_crd.kubernetes.paths import pods
 from transponder_crd.meta import OwnerReference
@@ -66,6 +67,26 @@ async def test_an_idle_one_that_was_taken_is_not_removed(site: Site) -> None:
     await site.kube.patch(pods(site.namespace, name), claim_patch(Claim("theirs", [owner], relay_pods.NOW)), "json")
     await smaller.relays.maintain()
     assert await site.names("theirs") == {name}
+
+
+async def test_relays_of_another_control_key_are_replaced(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody took the Secret with the key away: nobody has the tokens of those that were made with it."""
+    before, owner = await site.operator(pool_size=1), await site.owner("stream")
+    async with site.kubelet():
+        lost = await before.reconcile("demo", [owner])
+        await until(lambda: len(before.mirror.of("pool", "idle")) == 1)
+        await before.end()
+        old = await site.names()
+        monkeypatch.setattr("support.pod_site.KEY", ControlKey(b"another key of 32 bytes or more."))
+        after = await site.operator(pool_size=1)
+        new = await after.reconcile("demo", [owner])
+        assert new.instance not in old
+        assert ("demo", lost.instance, "ControlKeyChanged") in [(*one[:2], one[2].reason) for one in after.lost]
+
+        async def none_is_left() -> bool:
+            return not old & await site.names()
+
+        await until(none_is_left, 20)
 
 
 async def test_two_operators_claim_for_different_streams_at_once(site: Site) -> None:
