@@ -1,4 +1,5 @@
-"""The names of aioice, aiortc and pylibsrtp that webrtc/transport.py uses and their makers do not document.
+"""The names of aioice, aiortc and pylibsrtp that webrtc/ice.py, transport.py and srtp.py use and their makers do
+not document.
 
 Each test drives the real class; one that fails after an upgrade names what has changed.
 """
@@ -16,8 +17,10 @@ from aioice import stun
 from aioice.ice import Candidate, CandidatePair, Connection, StunProtocol
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
-from transponder_relay.webrtc import transport
+from transponder_relay.webrtc.ice import IceConnection, MediaProtocol
 from transponder_relay.webrtc.settings import TransportSettings
+from transponder_relay.webrtc.srtp import unprotect_of
+from transponder_relay.webrtc.transport import local_certificate
 
 
 def arguments(function: object) -> list[str]:
@@ -25,11 +28,11 @@ def arguments(function: object) -> list[str]:
 
 
 def test_what_transport_overrides_has_the_same_arguments() -> None:
-    ours = transport._IceConnection
+    ours = IceConnection
     for name in ("get_component_candidates", "check_incoming", "check_complete", "data_received"):
         assert arguments(getattr(ours, name)) == arguments(getattr(Connection, name)), name
-    assert arguments(transport._MediaProtocol.datagram_received) == arguments(StunProtocol.datagram_received)
-    assert arguments(transport._MediaProtocol.request) == arguments(StunProtocol.request)
+    assert arguments(MediaProtocol.datagram_received) == arguments(StunProtocol.datagram_received)
+    assert arguments(MediaProtocol.request) == arguments(StunProtocol.request)
     assert arguments(StunProtocol.__init__) == ["self", "receiver"]
 
 
@@ -38,7 +41,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
     called: list[str] = []
     trips: list[float] = []
 
-    class Watched(transport._IceConnection):
+    class Watched(IceConnection):
         def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
             called.append("check_incoming")
             assert isinstance(addr, tuple)
@@ -84,7 +87,7 @@ async def test_aioice_calls_what_is_overridden() -> None:
 async def test_end_of_candidates_is_never_assumed() -> None:
     """Without it, connect() goes on waiting for checks from addresses that nobody told."""
     trips: list[float] = []
-    local = transport._IceConnection(TransportSettings(addresses=("127.0.0.1",)), trips.append)
+    local = IceConnection(TransportSettings(addresses=("127.0.0.1",)), trips.append)
     await local.gather_candidates()
     local.remote_username, local.remote_password = "abcd", "p" * 22
     connecting = asyncio.create_task(local.connect())
@@ -154,7 +157,7 @@ def test_the_short_way_into_libsrtp_does_what_its_session_does() -> None:
         return pylibsrtp.Session(pylibsrtp.Policy(key=bytes(range(44)), ssrc_type=direction, srtp_profile=profile))
 
     sending, receiving = session(pylibsrtp.Policy.SSRC_ANY_OUTBOUND), session(pylibsrtp.Policy.SSRC_ANY_INBOUND)
-    unprotect = transport._unprotect_of(receiving)
+    unprotect = unprotect_of(receiving)
     for number, size in enumerate((1000, 0, 3, 1200)):
         rtp = b"\x80\x60" + number.to_bytes(2) + bytes(8) + bytes([number]) * size
         protected = sending.protect(rtp)
@@ -207,7 +210,7 @@ def test_a_socket_tells_what_waits_to_be_sent(new_loop: Callable[[], asyncio.Abs
 
 
 def test_the_certificate_is_kept_and_announced() -> None:
-    first = transport.local_certificate()
-    assert transport.local_certificate() is first
+    first = local_certificate()
+    assert local_certificate() is first
     assert {f.algorithm for f in first.getFingerprints()} >= {"sha-256"}
     assert first.expires
