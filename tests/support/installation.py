@@ -8,6 +8,7 @@ After the block the release is uninstalled, nothing of it is left, and the names
 
 import asyncio
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -32,6 +33,7 @@ KEPT = frozenset({f"secrets/{FULLNAME}-control-key", f"leases/{FULLNAME}-operato
 """What a new release of the name takes up again: the operator's own."""
 PEER_LABELS = {"app": "rtmp-peer"}
 _HELM_SECONDS = 180
+_FAULT = re.compile(r'"level": "(WARNING|ERROR|CRITICAL)"|^Traceback|never awaited|never retrieved')
 _UNINSTALL_SECONDS = 90
 
 Object = dict[str, Any]
@@ -135,6 +137,11 @@ class Installation:
             assert time.monotonic() < deadline, f"left after {seconds} s: {sorted(left)}"
             await asyncio.sleep(0.2)
 
+    def check_logs(self) -> None:
+        """Raises AssertionError with what no good run writes."""
+        faults = [line for line in self.logs().splitlines() if _FAULT.search(line)]
+        assert not faults, "\n".join(["errors in the logs:", *faults])
+
     def logs(self) -> str:
         """Of API and operator, and of the relays that are there."""
         said = ""
@@ -166,7 +173,7 @@ def own_namespace(cluster_kubectl: Kubectl, labels: Mapping[str, str] | None = N
 
 @contextmanager
 def installation(kubectl: Kubectl, helm: Path, values: Mapping[str, Any] | None = None) -> Iterator[Installation]:
-    """The product in kubectl's namespace, with values over `VALUES`. After the block nothing is left but `KEPT`."""
+    """The product in kubectl's namespace, with values over `VALUES`. After the block `KEPT` and the CRDs are left."""
     before = objects_of(kubectl)
     installed = Installation(kubectl, helm)
     all_values = merged(VALUES, values or {})
@@ -176,6 +183,7 @@ def installation(kubectl: Kubectl, helm: Path, values: Mapping[str, Any] | None 
         yield installed
     finally:
         uninstall(installed)
+    assert crds_are_there(kubectl)
     left = objects_of(kubectl) - before - KEPT
     assert not left, f"left after helm uninstall: {sorted(left)}"
 

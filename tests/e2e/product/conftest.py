@@ -53,6 +53,7 @@ def installed(namespace: Kubectl, peer: RtmpPeer, helm: Path) -> Iterator[Instal
     values = {"sounds": {"configMap": "sounds"}, "api": {"ingress": ingress, "auth": {"anonymous": True}}}
     with installation(namespace, helm, values) as started:
         yield started
+        started.check_logs()
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ def site(
     peer = RtmpPeer.start(relays)
     with installation(kubectl, helm, values) as installed:
         yield Site(installed, relays, peer)
+        installed.check_logs()
 
 
 async def publish(site: Site, sender: WhipSender, folder: Path) -> list[Candidate]:
