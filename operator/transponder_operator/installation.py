@@ -15,6 +15,7 @@ from transponder_crd.relay_host import RelayHost
 from transponder_crd.resource import RtmpTransponder, Stream
 from transponder_crd.store import StoreError
 from transponder_operator.events import EventRecorder
+from transponder_operator.finalizers import Unreadable
 from transponder_operator.handlers import PODS, WATCHED
 from transponder_operator.metrics import Metrics
 from transponder_operator.operator_settings import OperatorSettings
@@ -50,6 +51,7 @@ class Installation:
         self.objects = Mirrors.empty()
         self.queue = WorkQueue(self._reconcile, metrics.reconciled, AT_ONCE)
         self.relays = Relays(self.wake)
+        self._unreadable = Unreadable(kube)
         self._recorder = recorder
         self._host: Host | None = None
         self._reconciler: Reconciler | None = None
@@ -74,6 +76,7 @@ class Installation:
         if self._opening:
             self._opening.cancel()
             await asyncio.wait({self._opening})
+        await self._unreadable.close()
         await self.queue.close()
         if self._host:
             await self._host.close()
@@ -84,10 +87,16 @@ class Installation:
     def apply(self, kind: str, event_type: str | None, obj: JsonObject) -> None:
         """The watch told; None: it found the object when it began."""
         self._changed(kind, self.mirror(kind).apply(event_type or "ADDED", obj))
+        if kind == RtmpTransponder.PLURAL:
+            mirror, name = self.objects.transponders, obj["metadata"]["name"]
+            raw = mirror.raw(name)
+            self._let_go([raw] if raw and mirror.get(name) is None else [])
 
     def replace(self, kind: str, objects: Sequence[JsonObject], resource_version: str) -> None:
         """A listing found these, and no others."""
         self._changed(kind, self.mirror(kind).replace(objects, resource_version))
+        if kind == RtmpTransponder.PLURAL:
+            self._let_go(self.objects.transponders.invalid())
 
     def mirror(self, kind: str) -> Mirror[Any]:
         """By the plural of its kind."""
@@ -101,6 +110,10 @@ class Installation:
     def wake(self, stream_name: str) -> None:
         if self._reconciler:
             self.queue.wake(stream_name)
+
+    def _let_go(self, unreadable: Iterable[JsonObject]) -> None:
+        if self._reconciler:
+            self._unreadable.look(unreadable)
 
     def _changed(self, kind: str, changes: Sequence[Change[Any]]) -> None:
         if kind != PODS:
@@ -133,6 +146,7 @@ class Installation:
         await self._host.start()
         for stream_name in self._stream_names():
             self.wake(stream_name)
+        self._let_go(self.objects.transponders.invalid())
         logger.info("namespace %s is served", self.namespace)
 
     async def _reconcile(self, stream_name: str) -> float | None:

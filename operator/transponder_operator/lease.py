@@ -130,6 +130,24 @@ class Lease:
                 logger.info("lease %s: held by %s; standing by", self._name, told)
             await asyncio.sleep(self.retry_seconds)
 
+    async def seize(self) -> bool:
+        """Take it, whoever has it; who had it learns of it at its next look. Had anybody? Raises StoreError."""
+        while True:
+            now = self._clock()
+            try:
+                lease = await self._kube.get(self._path, timeout=self.deadline_seconds)
+            except NotFound:
+                if await self._create():
+                    return False
+                continue
+            record = LeaseRecord.parse(lease)
+            try:
+                await self._put(self._written(lease, record, self._identity, self._seconds))
+            except (Conflict, NotFound):
+                continue  # it was renewed in between
+            self._won(now)
+            return bool(record.holder)
+
     async def hold(self) -> None:
         """Renew it for as long as that succeeds; returns when it is lost."""
         while True:

@@ -1,5 +1,6 @@
 """Relay hosts on pods, for the operator program: how each is made, and what is told of its relays."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,11 @@ class PodHosts:
         self._home = home
         self._metrics = metrics
         self._recorder = recorder
-        self._template = _template(settings.relay_template)
+        self._template = read_relay_template(settings.relay_template)
 
     @property
     def selector(self) -> str:
-        """Of the relay pods of this release, where its template names one."""
-        labels = (self._template.get("metadata") or {}).get("labels") or {}
-        release = labels.get(LABEL_INSTANCE)
-        return f"{RELAY_SELECTOR},{LABEL_INSTANCE}={release}" if release else RELAY_SELECTOR
+        return relay_selector(self._template)
 
     async def make(self, installation: Installation) -> Host:
         kube, namespace, settings = installation.kube, installation.namespace, self._settings
@@ -60,7 +58,15 @@ class PodHosts:
         return 0 if self._settings.everywhere and not installation.is_used else self._settings.pool_size
 
 
-def _template(path: Path) -> dict[str, Any]:
+def relay_selector(template: Mapping[str, Any]) -> str:
+    """Pure: label selector of the relay pods of this release, where its template names one."""
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    release = labels.get(LABEL_INSTANCE)
+    return f"{RELAY_SELECTOR},{LABEL_INSTANCE}={release}" if release else RELAY_SELECTOR
+
+
+def read_relay_template(path: Path) -> dict[str, Any]:
+    """Raises BadSetting when no pod can be made of it."""
     try:
         return read_template(path)
     except InvalidTemplate as error:

@@ -70,6 +70,18 @@ def test_operator(helm: Path, values: Path, bare: pytest.MonkeyPatch, files: Pat
     assert settings.control_key_secret == environment(_program(objects, "api"))[f"{PREFIX}CONTROL_KEY_SECRET"]
 
 
+def test_the_end_of_a_release_knows_what_its_operator_knows(helm: Path) -> None:
+    """Also whose account it has; and nobody else has to reach it."""
+    objects = render(helm, CHART / "ci" / "namespaces-values.yaml")
+    operator, end = _program(objects, "operator"), _program(objects, "uninstall")
+    assert environment(end) == environment(operator)
+    assert end["spec"]["serviceAccountName"] == operator["spec"]["serviceAccountName"]
+    assert end["spec"]["containers"][0]["args"] == ["--uninstall"]
+    (job,) = of_kind(objects, "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert not of_kind(render(helm, more={"operator.uninstallHook": False}), "Job")
+
+
 @all_values
 def test_relay_as_the_operator_makes_it(
     helm: Path, values: Path, monkeypatch: pytest.MonkeyPatch, bare: pytest.MonkeyPatch, files: Path

@@ -65,7 +65,7 @@ def test_what_relays_take(helm: Path) -> None:
     assert media == {"ports": [{"protocol": "UDP", "port": 1024, "endPort": 65535}]}
     assert control["ports"] == [{"protocol": "TCP", "port": 9090}]
     peers = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in control["from"]]
-    assert peers == ["api", "operator"]
+    assert peers == ["api", "operator", "uninstall"]
     assert all(
         p["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": NAMESPACE} for p in control["from"]
     )

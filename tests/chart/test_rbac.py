@@ -82,7 +82,7 @@ def test_only_api_and_operator_have_a_token_and_their_own_account(helm: Path, va
     objects = render(helm, values)
     for pod in pods(objects):
         program = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-        assert pod["spec"]["automountServiceAccountToken"] is (program in ("api", "operator"))
+        assert pod["spec"]["automountServiceAccountToken"] is (program in ("api", "operator", "uninstall"))
     for account in of_kind(objects, "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 

@@ -95,6 +95,37 @@ def lease(kube: OneLease, identity: str, seconds: float = SECONDS) -> Lease:
     return Lease(kube, "media", "operator", identity, seconds)  # type: ignore[arg-type]
 
 
+async def test_one_that_is_seized_is_lost_at_the_next_look() -> None:
+    kube = OneLease()
+    first, second = lease(kube, "a"), lease(kube, "b")
+    assert not await second.seize()  # it was nobody's
+    await second.release()
+    await first.acquire()
+    holding = asyncio.create_task(first.hold())
+    assert await second.seize()
+    assert second.held
+    await asyncio.wait_for(holding, 2 * first.retry_seconds)
+    assert not first.held
+    assert kube.spec["holderIdentity"] == "b"
+
+
+async def test_seizing_wins_against_a_holder_that_renews() -> None:
+    kube = OneLease()
+    first, second = lease(kube, "a"), lease(kube, "b")
+    await first.acquire()
+    get = kube.get
+
+    async def outrun(path: str, **options: object) -> dict[str, Any]:
+        found = await get(path, **options)
+        kube.get = get  # type: ignore[method-assign]
+        await first.acquire()  # in between
+        return found
+
+    kube.get = outrun  # type: ignore[assignment, method-assign]
+    assert await second.seize()
+    assert kube.spec["holderIdentity"] == "b"
+
+
 async def test_the_first_one_makes_it_and_holds_it() -> None:
     kube = OneLease()
     first, second = lease(kube, "a"), lease(kube, "b")

@@ -72,9 +72,9 @@ def pods(objects: list[Object]) -> Iterator[Object]:
     """Every pod that comes of the objects, as one: the programs', the relays', the test's."""
     yield relay_pod(objects)
     yield from of_kind(objects, "Pod")
-    for deployment in of_kind(objects, "Deployment"):
-        template = deployment["spec"]["template"]
-        metadata = template["metadata"] | {"name": deployment["metadata"]["name"], "namespace": NAMESPACE}
+    for owner in (*of_kind(objects, "Deployment"), *of_kind(objects, "Job")):
+        template = owner["spec"]["template"]
+        metadata = template["metadata"] | {"name": owner["metadata"]["name"], "namespace": NAMESPACE}
         yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 

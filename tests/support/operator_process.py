@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,8 +18,11 @@ START_SECONDS = 30.0
 class OperatorProcess:
     """One process; what it says is in `log`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, port: int) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log: Path, port: int, environment: Mapping[str, str]
+    ) -> None:
         self._process = process
+        self._environment = environment
         self._log = log
         self._port = port
 
@@ -52,6 +55,22 @@ class OperatorProcess:
             client.get(f"http://127.0.0.1:{self._port}{path}") as response,
         ):
             return response.status, await response.text()
+
+    async def uninstall(self, seconds: float = 30.0) -> int:
+        """What the chart's hook does, beside the operator, with its settings and log. The exit code."""
+        environment = {**self._environment, "TRANSPONDER_POD_NAME": "uninstall"}
+        with self._log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "transponder_operator", "--uninstall",
+                env=environment, stdout=output, stderr=output,
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds):
+                return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def is_ready(self) -> bool:
         if self._process.returncode is not None:
@@ -94,7 +113,7 @@ async def operator_process(
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, env=environment, stdout=output, stderr=output
         )
-    operator = OperatorProcess(process, log, port)
+    operator = OperatorProcess(process, log, port, environment)
     try:
         await until(operator.leads if leads else operator.is_ready, START_SECONDS)
         yield operator

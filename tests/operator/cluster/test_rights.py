@@ -21,7 +21,9 @@ from support.pod_site import Site, WatchedKube
 
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.paths import events
+from transponder_crd.names import FINALIZER
 from transponder_crd.store import AlreadyExists
+from transponder_operator.program import FAULT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -54,7 +56,8 @@ async def test_what_the_chart_allows_is_enough(plane: ControlPlane, tmp_path: Pa
                 await _one_life(Namespace(admin, where), site)
                 if values == "all-namespaces":
                     await until(lambda: _has_no_pods(site), 20)  # nor idle ones
-            _, metrics = await operator.get("/metrics")
+                _, metrics = await operator.get("/metrics")
+                await _uninstall(Namespace(admin, where), site, operator)
         assert 'outcome="Denied"' not in metrics
         assert "orbidden" not in operator.log
     finally:
@@ -80,6 +83,21 @@ async def _one_life(space: Namespace, site: Site) -> None:
         return not await site.pods("demo")
 
     await until(has_no_relay, 20)
+
+
+async def _uninstall(space: Namespace, site: Site, operator: OperatorProcess) -> None:
+    """Under an operator at work, with a transponder that has a relay: nothing acts any more, and nothing is held."""
+    await space.add("stays", "other")
+
+    async def has_relay() -> bool:
+        return bool((await space.transponder("stays")).get("status", {}).get("relayPod"))
+
+    await until(has_relay, 20)
+    assert FINALIZER in (await space.transponder("stays"))["metadata"]["finalizers"]
+    assert await operator.uninstall() == 0
+    assert await operator.ended() == FAULT
+    assert "finalizers" not in (await space.transponder("stays"))["metadata"]
+    assert not await site.pods()
 
 
 async def _has_no_pods(site: Site) -> bool:
@@ -122,7 +140,7 @@ async def _installed(
     try:
         kubeconfig = await _service_account(plane, admin, folder)
         (port,) = free_ports(1)
-        async with operator_process(folder, kubeconfig, None, port, **settings) as operator:
+        async with operator_process(folder, kubeconfig, None, port, lease_seconds="5", **settings) as operator:
             yield operator
     finally:
         if everywhere := _names(rights):
