@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from transponder_crd import control
@@ -16,6 +15,7 @@ from transponder_crd.control import OutputReason, OutputState
 from transponder_relay.media import AudioTag, VideoTag
 from transponder_relay.outputs.backlog import Backlog
 from transponder_relay.outputs.backoff import Backoff, made_progress
+from transponder_relay.outputs.catch_up import CatchUp
 from transponder_relay.outputs.connection import Connection
 from transponder_relay.outputs.failure import Failure
 from transponder_relay.outputs.feed import Epoch, Feed
@@ -23,6 +23,7 @@ from transponder_relay.outputs.liveness import Liveness
 from transponder_relay.outputs.opening import open_connection
 from transponder_relay.outputs.sender import Counters, Sender
 from transponder_relay.outputs.settings import OutputSettings
+from transponder_relay.outputs.standing import Standing
 from transponder_relay.rates import Counted
 from transponder_relay.sound.coding import Coding, missing_library
 
@@ -62,9 +63,7 @@ class Output:
         self._backoff = Backoff(desired.reconnect)
         self._counters = Counters()
         self._epoch = Epoch()
-        self._pending = self._new_backlog()
-        self._midstream = False
-        """Pictures came before the connection was there: a keyframe will not come by itself."""
+        self._pending = CatchUp(self._new_backlog(), settings.catch_up * 1000)
         self._sender: Sender | None = None
         self._task: asyncio.Task[None] | None = None
         """Connects and keeps the connection."""
@@ -77,9 +76,7 @@ class Output:
         self._takes_stills = False
         """The session began with a publisher that is gone, and no picture of another one has come."""
         self._closed = False
-        self._state = OutputState.WAITING
-        self._failure: Failure | None = None
-        self._live_since: datetime | None = None
+        self._standing = Standing()
         self._reconnects = 0
         self._was_lost = False
 
@@ -90,40 +87,27 @@ class Output:
         self._takes_stills = False
         if self._sender is not None:
             self._sender.send(tag)
-            return
-        self._midstream = True
-        if tag.keyframe:
-            self._pending.clear()
-            self._pending.push(tag)
         else:
-            self._keep(tag)
+            self._pending.video(tag)
 
     def audio(self, tag: AudioTag) -> None:
         """As `video`."""
         if self._sender is not None:
             self._sender.send(tag)
         else:
-            self._keep(tag)
+            self._pending.audio(tag)
 
     def still(self, tag: VideoTag) -> None:
         """The last picture again. Taken by a session that was live when the publisher went, until another's picture."""
         if self._takes_stills and self._sender is not None:
             self._sender.send(tag)
 
-    def _keep(self, tag: VideoTag | AudioTag) -> None:
-        """What follows a keyframe, as long as that is of use."""
-        if not self._pending:
-            return
-        self._pending.push(tag)
-        if self._pending.full or self._pending.span > self._settings.catch_up * 1000:
-            self._pending.clear()
-
     # -------------------------------------------------------------------------------------------- the publisher
 
     @property
     def holding(self) -> bool:
         """The publisher is gone, and the session is kept up."""
-        return self._state is OutputState.HOLDING
+        return self._standing.state is OutputState.HOLDING
 
     def publisher_connected(self) -> None:
         """Media is coming: connect now, before the first picture. A session that is held goes on."""
@@ -131,11 +115,11 @@ class Output:
             self._cancel_hold()
             self._become(OutputState.LIVE)
             return
-        if self._closed or self._state is not OutputState.WAITING:
+        if self._closed or self._standing.state is not OutputState.WAITING:
             return
         self._epoch = Epoch()
         self._pending.clear()
-        self._midstream = self._was_lost = False
+        self._pending.midstream = self._was_lost = False
         self._backoff.reset()
         self._become(OutputState.CONNECTING)
         task = asyncio.create_task(self._run(frozenset(self._tasks)), name=f"output {self._desired.id}")
@@ -145,9 +129,9 @@ class Output:
 
     def publisher_gone(self) -> None:
         """Hold a live session for `hold_seconds`; then, or at once, end it in order and wait for the next publisher."""
-        if self._closed or self._state in (OutputState.WAITING, OutputState.HOLDING):
+        if self._closed or self._standing.state in (OutputState.WAITING, OutputState.HOLDING):
             return
-        if self._state is not OutputState.LIVE or not self._desired.hold_seconds:
+        if self._standing.state is not OutputState.LIVE or not self._desired.hold_seconds:
             self._wait()
             return
         self._hold = asyncio.get_running_loop().call_later(self._desired.hold_seconds, self._wait)
@@ -205,7 +189,7 @@ class Output:
             try:
                 connection = await open_connection(self._desired.target, self._settings)
                 failure = await self._live(connection)
-                self._was_lost = self._midstream = True
+                self._was_lost = self._pending.midstream = True
             except Failure as refusal:
                 failure = refusal
                 self._reconnects += 1
@@ -260,7 +244,7 @@ class Output:
         feed = Feed(connection.stream_id, self._epoch, audio, sound_alone_ms, settings.encoder)
         self._sender = Sender(connection, feed, self._new_backlog(), self._counters, self._events.want_keyframe)
         self._become(OutputState.LIVE)
-        if self._midstream and not self._pending:
+        if self._pending.midstream and not self._pending:
             self._sender.ask_for_keyframe()
         while self._pending:
             self._sender.send(self._pending.pop())
@@ -277,15 +261,16 @@ class Output:
 
     def report(self) -> control.OutputReport:
         """`muted`, `sound_enabled` and the rates are left to the caller."""
-        counters, round_trip = self._counters, self._sender.round_trip if self._sender else None
+        standing, counters = self._standing, self._counters
+        round_trip = self._sender.round_trip if self._sender else None
         return control.OutputReport(
             id=self._desired.id,
             generation=self._desired.generation,
-            state=self._state,
-            reason=self._failure.reason if self._failure else None,
-            message=self._failure.message if self._failure else None,
+            state=standing.state,
+            reason=standing.failure.reason if standing.failure else None,
+            message=standing.failure.message if standing.failure else None,
             reconnects=self._reconnects,
-            live_since=self._live_since,
+            live_since=standing.live_since,
             statistics=control.OutputStatistics(
                 bytes_sent=counters.bytes_sent,
                 video_frames=counters.video_frames,
@@ -298,15 +283,7 @@ class Output:
         )
 
     def _become(self, state: OutputState, failure: Failure | None = None) -> None:
-        """Another state. While it retries it stays retrying until it is live: attempts are counted, not shown."""
         if self._closed:
             state, failure = OutputState.CLOSING, None
-        before = (self._state, self._failure and (self._failure.reason, self._failure.message))
-        self._state, self._failure = state, failure
-        if state not in (OutputState.LIVE, OutputState.HOLDING):
-            self._live_since = None
-        if (state, failure and (failure.reason, failure.message)) == before:
-            return
-        if state is OutputState.LIVE and self._live_since is None:
-            self._live_since = datetime.now(UTC)
-        self._events.on_change()
+        if self._standing.become(state, failure):
+            self._events.on_change()

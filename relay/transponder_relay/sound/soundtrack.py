@@ -12,28 +12,26 @@ cross-fade of one frame, G.711 is cross-faded here, and Speex predicts from what
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from transponder_crd.resource import AudioCodec, Sound
 from transponder_relay.media import AudioTag, SoundPacket
+from transponder_relay.sound.audience import LOOKAHEAD, Group, grouped, wanted
 from transponder_relay.sound.clip import Clip
 from transponder_relay.sound.coding import G711, Coding
 from transponder_relay.sound.decoders import decoder_of
-from transponder_relay.sound.g711 import G711Line, crossfaded
+from transponder_relay.sound.g711 import G711Line
 from transponder_relay.sound.library import Library, SoundFileError
 from transponder_relay.sound.listener import Listener
 from transponder_relay.sound.live import LiveLine, SoundStatistics
 from transponder_relay.sound.opus import OpusTrack
 from transponder_relay.sound.patience import Patience
-from transponder_relay.sound.pcm import BLOCK, Frames
+from transponder_relay.sound.pcm import BLOCK
 from transponder_relay.sound.programmes import Live, Programme, Silence, Voices
 
 log = logging.getLogger(__name__)
-
-LOOKAHEAD: Final = 2
-"""Blocks from the one encoded back to the one whose frame comes out."""
 
 
 class SoundEvents(Protocol):
@@ -209,7 +207,7 @@ class Soundtrack:
         started = [output_id for output_id, listener in self._listeners.items() if listener.begin(block)]
         frame = block - LOOKAHEAD
         bodies = self._voices.encode(self._wanted(block), block, pcm)
-        groups = self._groups(frame, bodies)
+        groups = grouped(dict(self._encoded_for()), frame, self._codec, bodies)
         ended = [output_id for output_id, listener in self._listeners.items() if listener.end(frame)]
         self._listen()
         if frame >= self._first:
@@ -224,42 +222,15 @@ class Soundtrack:
         block = self._line.block
         return {i: li.programme(block, self._codec) for i, li in self._listeners.items() if self._hears_opus(li)}
 
+    def _encoded_for(self) -> Iterator[tuple[str, Listener]]:
+        """Listeners to whom the publisher's Opus is not passed on."""
+        return ((i, listener) for i, listener in self._listeners.items() if not self._hears_opus(listener))
+
     def _wanted(self, block: int) -> set[Programme]:
-        """The programmes to encode: those heard now, and those heard when this block's frame comes out."""
-        live = self._codec
-        wanted: set[Programme] = set()
-        for listener in self._listeners.values():
-            if self._hears_opus(listener):
-                continue
-            wanted |= {listener.current, listener.programme(block, live), listener.programme(block - LOOKAHEAD, live)}
-        return wanted
+        return wanted((listener for _, listener in self._encoded_for()), block, self._codec)
 
-    def _groups(
-        self, frame: int, bodies: dict[Programme, Frames]
-    ) -> dict[tuple[Programme, Programme], tuple[Frames, list[str]]]:
-        """What to send for this block, and who hears it; by what was heard before, where that counts, and what is now.
-
-        A programme that is new has no frame yet: until then an output hears on what it heard. So a clip begins with the
-        silent frame before its first block, which holds the fade into that block.
-        """
-        groups: dict[tuple[Programme, Programme], tuple[Frames, list[str]]] = {}
-        for output_id, listener in self._listeners.items():
-            if self._hears_opus(listener):
-                continue
-            before = listener.current
-            programme = listener.programme(frame, self._codec)
-            if programme in bodies or isinstance(programme, Silence):
-                listener.current = programme
-            heard = listener.current if listener.current in bodies else Silence(listener.current.coding)
-            fades = heard.coding.codec in G711 and before.coding == heard.coding
-            key = (before if fades else heard, heard)
-            if key not in groups:
-                groups[key] = (_frames(*key, frame, bodies), [])
-            groups[key][1].append(output_id)
-        return groups
-
-    def _send(self, groups: dict[tuple[Programme, Programme], tuple[Frames, list[str]]]) -> None:
-        for (_, programme), (frames, output_ids) in groups.items():
+    def _send(self, groups: Iterable[Group]) -> None:
+        for programme, frames, output_ids in groups:
             for time, body in frames:
                 self._events.on_audio(output_ids, AudioTag(time, body, programme.coding.config))
 
@@ -272,11 +243,3 @@ class Soundtrack:
 def _g711_of(codec: str | None) -> AudioCodec | None:
     """The same codec for RTMP."""
     return next((c for c in G711 if codec and c == codec.lower()), None)
-
-
-def _frames(before: Programme, heard: Programme, block: int, bodies: dict[Programme, Frames]) -> Frames:
-    """The frames of a block that goes from the one programme to the other, which may be the same."""
-    after = bodies.get(heard) or heard.coding.silence(block)
-    if before == heard:
-        return after
-    return crossfaded(heard.coding.codec, bodies.get(before) or before.coding.silence(block), after)
