@@ -9,6 +9,7 @@ from transponder_crd import control
 from transponder_crd.names import loggable
 from transponder_crd.offer import InvalidOffer
 from transponder_crd.tasks import happens
+from transponder_relay.clock import StreamClock
 from transponder_relay.destinations import Destinations
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, AudioTag, CodedPicture, SoundPacket, VideoConfig
@@ -40,9 +41,6 @@ PUBLISHER_STOPPED = "Stopped by publisher stop"
 FALLBACK_DELAY_MS = 150
 """How long sound may be overdue before silence takes its place."""
 
-TICK = 0.1
-"""Seconds between two looks at whether sound, or a still picture, is due."""
-
 
 class Relay:
     """The events of ingest, sound and outputs meet here; all of it runs in one event loop."""
@@ -63,7 +61,7 @@ class Relay:
         self._outputs = Destinations(output_settings, self._soundtrack, self._statistics, self)
         self._endings: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._clock: asyncio.Task[None] | None = None
+        self._clock = StreamClock(self._on_tick)
         """Runs while anything is streamed."""
 
     # ------------------------------------------------------------------------------------------ desired state
@@ -80,7 +78,7 @@ class Relay:
 
     def _become(self, publisher: control.DesiredPublisher | None, outputs: Sequence[control.DesiredOutput]) -> None:
         self._apply_publisher(publisher)
-        self._outputs.apply(outputs, published=self._is_published, running=self._clock is not None)
+        self._outputs.apply(outputs, published=self._is_published, running=self._clock.running)
         self._touch()
 
     def _apply_publisher(self, desired: control.DesiredPublisher | None) -> None:
@@ -130,7 +128,7 @@ class Relay:
             instance=self._settings.instance,
             draining=self.draining,
             publisher=self._publisher.report() if self._publisher else None,
-            outputs=self._outputs.reports(running=self._clock is not None),
+            outputs=self._outputs.reports(running=self._clock.running),
             ingest=self._statistics.ingest(self._present, self._soundtrack.statistics),
         )
 
@@ -157,9 +155,9 @@ class Relay:
         self._pictures.set_codec(video_codec)
         self.on_outputs_arranged()
         self._soundtrack.set_codec(audio_codec)
-        if self._clock is None:  # else sound has gone on for the sessions that were held
+        if not self._clock.running:  # else sound has gone on for the sessions that were held
             self._soundtrack.restart(self._position(time.monotonic()))
-            self._clock = asyncio.create_task(self._run_clock())
+            self._clock.start()
         for output in self._outputs:
             output.publisher_connected()
         self._touch()
@@ -201,9 +199,8 @@ class Relay:
 
     def _stop_idle_clock(self) -> None:
         """Without a publisher nothing is streamed but to sessions that are held."""
-        if self._clock and not self._is_published and not any(output.holding for output in self._outputs):
-            self._clock.cancel()
-            self._clock = None
+        if not self._is_published and not any(output.holding for output in self._outputs):
+            self._clock.stop()
             self._pictures.drop_stills()
             self._statistics.stopped()
 
@@ -211,21 +208,10 @@ class Relay:
     def _is_published(self) -> bool:
         return self._publisher is not None and self._publisher.state == control.PublisherState.CONNECTED
 
-    async def _run_clock(self) -> None:
-        failing = False
-        while True:
-            await asyncio.sleep(TICK)
-            try:
-                self._on_tick(time.monotonic())
-            except Exception:  # a fault with one sound must not stop the clock of all
-                if not failing:
-                    logger.exception("the stream's clock failed")
-                failing = True
-            else:
-                failing = False
-            self._stop_idle_clock()
-
     def _on_tick(self, now: float) -> None:
+        self._stop_idle_clock()
+        if not self._clock.running:
+            return
         self._pictures.show_still(now)
         if self._statistics.due(now):
             self._statistics.look(now, self._present, self._outputs.counted())

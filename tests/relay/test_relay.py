@@ -147,7 +147,7 @@ async def test_nothing_runs_on_when_the_hold_is_over(stage: Stage) -> None:
             await until(lambda: len(pictures(server)) > 10, 10)
         await stage.reaches(id_, OutputState.HOLDING)
         await stage.reaches(id_, OutputState.WAITING)
-        await until(lambda: stage.relay._clock is None)
+        await until(lambda: not stage.relay._clock.running)
         assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("output") and not t.done()]
 
 
@@ -330,7 +330,7 @@ async def test_what_flows_is_told(stage: Stage) -> None:
             assert 0 < sent.rtt_ms < 500
             families = list(RelayCollector(stage.relay).collect())
             await until(lambda: stage.relay.report().ingest.skew_ms is not None, 10)
-        await until(lambda: stage.relay._clock is None, 15)
+        await until(lambda: not stage.relay._clock.running, 15)
         ended = stage.relay.report()
         assert (ended.ingest.bitrate, ended.ingest.frame_rate, ended.outputs[0].statistics.bitrate) == (0, 0, 0)
         assert (ended.ingest.keyframe_interval, ended.ingest.rtt_ms, ended.ingest.skew_ms) == (None, None, None)
