@@ -26,6 +26,7 @@ from transponder_relay.ingest.timeline import SLEW, Timeline
 from transponder_relay.media import AccessUnit, SoundPacket
 from transponder_relay.webrtc.connecting import DTLS_ERROR, ICE_TIMEOUT, STOPPED_BY_USER
 from transponder_relay.webrtc.rtp import RtpPacket, parse_rtp
+from transponder_relay.webrtc.transport import CLOSE_TIMEOUT
 
 LOOPBACK = IngestSettings(addresses=("127.0.0.1",))
 
@@ -296,7 +297,7 @@ async def test_a_publisher_that_leaves_in_order(media: Clip, way: str) -> None:
         try:
             await recorder.until(lambda: len(recorder.pictures) >= 2 and len(recorder.sound) >= 2)
             await (sender.stop() if way == "dtls" else sender.say_goodbye())
-            await recorder.until(lambda: bool(recorder.ended), 3)
+            await recorder.until(lambda: bool(recorder.ended))
             assert recorder.ended == [STOPPED_BY_USER]
         finally:
             await session.close()
@@ -310,11 +311,10 @@ async def test_a_publisher_that_vanishes(media: Clip) -> None:
         session, recorder = await connect(sender, settings)
         try:
             await recorder.until(lambda: len(recorder.pictures) >= 2)
-            gone = time.monotonic()
             await sender.vanish()
-            await recorder.until(lambda: bool(recorder.ended), 5)
+            await recorder.until(lambda: bool(recorder.ended), 10)
             assert recorder.ended == [RTP_ACTIVITY]
-            assert 0.9 <= time.monotonic() - gone <= 2.5
+            assert time.monotonic() - max(unit.arrival for unit, _, _ in recorder.pictures) >= 1.0
         finally:
             await session.close()
 
@@ -324,7 +324,7 @@ async def test_a_publisher_that_never_comes(media: Clip) -> None:
     session = PublisherSession(IngestSettings(addresses=("127.0.0.1",), connect_timeout=0.2), Timeline(), recorder)
     sender = WhipSender(media)
     await session.answer(await sender.offer())
-    await recorder.until(lambda: bool(recorder.ended), 3)
+    await recorder.until(lambda: bool(recorder.ended))
     assert recorder.ended == [ICE_TIMEOUT]
     await session.close()
     await sender.vanish()
@@ -338,7 +338,7 @@ async def test_a_certificate_other_than_the_offered_one_is_refused(media: Clip) 
         answer = await session.answer(offer)
         with suppress(ConnectionError):
             await sender.accept(answer)
-        await recorder.until(lambda: bool(recorder.ended), 3)
+        await recorder.until(lambda: bool(recorder.ended))
         assert recorder.ended == [DTLS_ERROR]
         assert recorder.codecs == []
         await session.close()
@@ -351,7 +351,7 @@ async def test_closing_tells_the_peer_and_frees_everything(media: Clip) -> None:
         await recorder.until(lambda: len(recorder.pictures) >= 2)
         began = time.monotonic()
         await session.close()
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < CLOSE_TIMEOUT, "nothing had to be given up"
         await sender.closed_by_peer(2)
         count = len(recorder.pictures)
         await sender.pause()
