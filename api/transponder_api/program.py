@@ -77,7 +77,7 @@ async def run(settings: PodSettings) -> int:
         if key is not None:
             await stack.enter_async_context(renewed(settings, tls))
             store = KubernetesStore(cluster.kube, cluster.namespace, cluster.mirrors)
-            directory = PodDirectory(cluster.relays, key)
+            directory = PodDirectory(cluster.relays, key, partial(_read_key, cluster, settings, 1.0))
             api = create_app(settings, store, directory, metrics=metrics, leaving=signals.stop.is_set)
             doors = public_doors(api, create_websdk_app(api, store), listeners, tls)
             await stack.enter_async_context(serving_all(doors, around=[api]))
@@ -144,13 +144,18 @@ async def _start(cluster: Cluster, settings: PodSettings, health: Health) -> Con
         cluster.mirrors.transponders.wait_filled(), cluster.mirrors.streams.wait_filled(), cluster.relays.wait_filled()
     )
     health.waiting_for = f"the Secret {settings.control_key_secret}, which the operator makes"
-    namespace = settings.control_key_namespace or cluster.namespace
     while True:
         try:
-            return await read_control_key(cluster.kube, namespace, settings.control_key_secret, timeout=KEY_SECONDS)
+            return await _read_key(cluster, settings, KEY_SECONDS)
         except StoreError as error:
             log.warning("the control key of the relays cannot be read: %s", error)
             await asyncio.sleep(KEY_PAUSE)
+
+
+async def _read_key(cluster: Cluster, settings: PodSettings, seconds: float) -> ControlKey:
+    """Raises StoreError."""
+    namespace = settings.control_key_namespace or cluster.namespace
+    return await read_control_key(cluster.kube, namespace, settings.control_key_secret, timeout=seconds)
 
 
 async def _drain(settings: PodSettings, metrics: Metrics) -> None:

@@ -1,5 +1,8 @@
 """Relay pods as the API sees them: which one serves a stream, and where its control port is."""
 
+import logging
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from transponder_crd.kubernetes.control_key import ControlKey
@@ -7,6 +10,7 @@ from transponder_crd.kubernetes.mirror import Mirror
 from transponder_crd.names import (
     ANNOTATION_CLAIMED_AT,
     ANNOTATION_CONTROL_PORT,
+    ANNOTATION_KEY_MARK,
     COMPONENT_RELAY,
     LABEL_COMPONENT,
     LABEL_NAME,
@@ -16,12 +20,17 @@ from transponder_crd.names import (
     stream_object_name,
 )
 from transponder_crd.relay_host import RelayAddress
+from transponder_crd.store import StoreError
+
+logger = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 
 RELAY_SELECTOR = f"{LABEL_NAME}={PRODUCT},{LABEL_COMPONENT}={COMPONENT_RELAY}"
 """Label selector of all relay pods. (Of one installation in a namespace: add LABEL_INSTANCE.)"""
 DEFAULT_CONTROL_PORT = 9090
+KEY_SECONDS = 1.0
+"""The control key is read anew no more often than this."""
 
 
 def pod_mirror() -> Mirror[JsonObject]:
@@ -64,16 +73,37 @@ def is_ready(pod: JsonObject) -> bool:
 class PodDirectory:
     """`relay_host.RelayDirectory` on a mirror of relay pods."""
 
-    def __init__(self, mirror: Mirror[JsonObject], key: ControlKey) -> None:
+    def __init__(
+        self, mirror: Mirror[JsonObject], key: ControlKey, read_key: Callable[[], Awaitable[ControlKey]] | None = None
+    ) -> None:
+        """`read_key` reads the key anew, when a relay has its token from another one. Raises StoreError."""
         self._mirror = mirror
         self._key = key
+        self._read_key = read_key
+        self._read_at = float("-inf")
 
     async def address(self, stream_name: str) -> RelayAddress | None:
         """Of several, the one that was given to the stream first: the operator keeps that one too."""
         pods = self._mirror.of("stream", stream_object_name(stream_name))
         pods.sort(key=_claimed)
-        addresses = (relay_address(pod, self._key) for pod in pods)
+        if not all(map(self._is_of_our_key, pods)):
+            await self._renew()
+        addresses = (relay_address(pod, self._key) for pod in pods if self._is_of_our_key(pod))
         return next((address for address in addresses if address is not None), None)
+
+    def _is_of_our_key(self, pod: JsonObject) -> bool:
+        mark = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_KEY_MARK)
+        return mark in (None, self._key.mark)
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        if self._read_key is None or now - self._read_at < KEY_SECONDS:
+            return
+        self._read_at = now
+        try:
+            self._key = await self._read_key()
+        except StoreError as error:
+            logger.warning("the control key of the relays cannot be read again: %s", error)
 
 
 def _labels(pod: JsonObject) -> dict[str, str]:

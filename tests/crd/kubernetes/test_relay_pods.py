@@ -15,7 +15,7 @@ from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.control_key import ControlKey, ensure_control_key, read_control_key
 from transponder_crd.kubernetes.relay_pods import PodDirectory, control_address, pod_mirror, relay_address
 from transponder_crd.names import stream_object_name
-from transponder_crd.store import Invalid, Unavailable
+from transponder_crd.store import Invalid, StoreError, Unavailable
 
 KEY = ControlKey(b"k" * 32)
 
@@ -60,6 +60,31 @@ def test_an_ipv6_address_and_the_usual_port() -> None:
 def test_pods_that_take_no_publisher(changes: dict[str, Any], reachable: bool) -> None:
     assert relay_address(pod(**changes), KEY) is None
     assert (control_address(pod(**changes), KEY) is not None) == reachable
+
+
+async def test_the_directory_learns_of_another_key_by_a_pod_that_has_its_token_from_it() -> None:
+    mirror, other = pod_mirror(), ControlKey(b"another key of 32 bytes or more.")
+    keys: list[ControlKey | StoreError] = [Unavailable("away"), other]
+
+    async def read_key() -> ControlKey:
+        key = keys.pop(0)
+        if isinstance(key, StoreError):
+            raise key
+        return key
+
+    directory = PodDirectory(mirror, KEY, read_key)
+    mirror.apply("ADDED", pod("relay-a", annotations={"transponder.dev/key-mark": KEY.mark}))
+    address = await directory.address("demo")
+    assert address is not None
+    assert address.token == KEY.token("relay-a")
+    mirror.apply("ADDED", pod("relay-b", annotations={"transponder.dev/key-mark": other.mark}))
+    assert (await directory.address("demo")) == address, "the API server is away"
+    assert (await directory.address("demo")) == address
+    assert len(keys) == 1, "it is not asked again at once"
+    directory._read_at = float("-inf")
+    address = await directory.address("demo")
+    assert address is not None
+    assert (address.instance, address.token) == ("relay-b", other.token("relay-b"))
 
 
 async def test_the_directory_gives_the_first_claimed_ready_pod() -> None:
