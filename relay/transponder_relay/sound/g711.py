@@ -142,9 +142,8 @@ class G711Line:
         if self._codec is None:
             return b""
         levels = _levels(self._codec)
-        return _compress(self._codec)(
-            concealed(array("h", (levels[b] for b in self._bytes[-HISTORY:])), count).tobytes()
-        )
+        made_up = concealed(array("h", (levels[b] for b in self._bytes[-HISTORY:])), count)
+        return _compress(self._codec)(made_up.tobytes()) if made_up else b""
 
     def block(self, block: int) -> bytes:
         """The bytes of a block, silent where there are none. Those before it are forgotten."""

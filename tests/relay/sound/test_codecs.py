@@ -119,6 +119,20 @@ def test_the_other_law_is_encoded(track: Soundtrack, events: Recorder) -> None:
     assert abs(lag(heard(events.tags["o"], PCMA), beeps(2.0))) <= 48
 
 
+@pytest.mark.parametrize(("source", "first"), [("PCMU", 20), ("PCMA", 20), ("PCMU", 1), ("PCMA", 1)])
+def test_a_gap_behind_silence_or_at_the_start_is_silent(
+    track: Soundtrack, events: Recorder, source: str, first: int
+) -> None:
+    """There is nothing that it could be made up from."""
+    track.set_codec(source)
+    subscribe(track, AudioCodec(source.lower()))
+    packets = g711(np.zeros(8000), source, 4800)
+    play(track, [*packets[:first], *packets[first + 2 :]])
+    received = b"".join(tag.body[1:] for tag in events.tags["o"])
+    assert len(received) > 7000
+    assert np.abs(heard(events.tags["o"], AudioCodec(source.lower()))).max() < 0.001
+
+
 def test_what_is_passed_on_survives_loss_and_overlap(track: Soundtrack, events: Recorder) -> None:
     """In place of a lost packet goes on what was before, one that came twice is dropped."""
     track.set_codec("PCMA")
