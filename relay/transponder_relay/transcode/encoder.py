@@ -37,7 +37,7 @@ class EncodedPicture(NamedTuple):
 
 
 class Encoder:
-    """Raises av.FFmpegError where x264 refuses."""
+    """Raises av.FFmpegError where x264 refuses, ValueError for a picture that no level takes."""
 
     def __init__(self, form: Form, bits_per_picture: int) -> None:
         self.form = form
@@ -68,7 +68,7 @@ def _open(form: Form, bitrate: int) -> "av.VideoCodecContext":
     context.options = {
         "preset": "superfast" if form.width * form.height <= _LARGE else "ultrafast",
         "tune": "zerolatency",
-        "level": next(level for most, level in _LEVELS if _macroblocks(form) <= most),
+        "level": _level(form),
         "maxrate": str(bitrate),
         "bufsize": str(bitrate),
         "forced-idr": "1",
@@ -79,8 +79,12 @@ def _open(form: Form, bitrate: int) -> "av.VideoCodecContext":
     return context
 
 
-def _macroblocks(form: Form) -> int:
-    return ((form.width + 15) // 16) * ((form.height + 15) // 16)
+def _level(form: Form) -> str:
+    macroblocks = ((form.width + 15) // 16) * ((form.height + 15) // 16)
+    level = next((level for most, level in _LEVELS if macroblocks <= most), None)
+    if level is None:  # fewer pixels than MAX_PIXELS can take more macroblocks
+        raise ValueError("the picture is too large")
+    return level
 
 
 def _parameter_sets(record: bytes) -> Iterator[bytes]:

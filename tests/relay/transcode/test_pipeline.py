@@ -9,6 +9,7 @@ from support.likeness import decoded, likeness
 
 from transponder_relay.media import AccessUnit, CodedPicture
 from transponder_relay.outputs.flv import avc_configuration_record
+from transponder_relay.transcode.encoder import MAX_PIXELS, Encoder, Form
 from transponder_relay.transcode.pipeline import DamagedPicture, Pipeline, with_start_codes
 
 CAP = 4_000_000
@@ -157,3 +158,10 @@ def test_a_picture_too_large_to_be_meant_takes_no_memory() -> None:
     header = b"\x10\x02\x00\x9d\x01\x2a\xff\x3f\xff\x3f" + bytes(600)  # a keyframe of 16383 x 16383
     with pytest.raises(DamagedPicture):
         Pipeline("VP8", CAP).transcode(CodedPicture(0, 0.0, True, header))
+
+
+def test_a_picture_that_no_level_takes_is_refused() -> None:
+    """Its pixels are few enough, but they lie in more macroblocks."""
+    assert MAX_PIXELS >= 3074 * 3070
+    with pytest.raises(ValueError, match="too large"):
+        Encoder(Form(3074, 3070, 2, 1), 10_000)
