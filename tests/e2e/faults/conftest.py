@@ -62,5 +62,7 @@ async def rest(installed: Installation) -> AsyncIterator[Rest]:
 
 
 @pytest.fixture
-def site(installed: Installation, peer: RtmpPeer, media: Clip, reachable: str, tmp_path: Path) -> Site:
-    return Site(installed, peer, media, reachable, tmp_path)
+def site(installed: Installation, peer: RtmpPeer, media: Clip, reachable: str, tmp_path: Path) -> Iterator[Site]:
+    """Its transponders are gone after the test, so that the relays of the pool are the next one's."""
+    yield Site(installed, peer, media, reachable, tmp_path)
+    installed.kubectl("delete", "rtmptransponders", "--all", "--timeout=30s")
