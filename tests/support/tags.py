@@ -13,6 +13,7 @@ from av.codec.context import Flags
 from transponder_relay.media import AccessUnit, AudioConfig, AudioTag, ParameterSets, VideoTag
 from transponder_relay.outputs import flv
 from transponder_relay.outputs.output import Output
+from transponder_relay.sound.aac import FRAME, SEQUENCE_HEADER
 
 SECONDS, FRAME_RATE, SAMPLE_RATE = 3, 30, 48_000
 BITRATE = 128_000
@@ -60,7 +61,7 @@ def _sound() -> list[AudioTag]:
     encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = SAMPLE_RATE, "stereo", "fltp", BITRATE
     encoder.flags |= Flags.global_header
     encoder.open()
-    config = AudioConfig(SAMPLE_RATE, 2, BITRATE, flv.aac_sequence_header(bytes(encoder.extradata or b"")))
+    config = AudioConfig(SAMPLE_RATE, 2, BITRATE, SEQUENCE_HEADER + bytes(encoder.extradata or b""))
     at = np.arange(SECONDS * SAMPLE_RATE)
     beep = np.where(at % SAMPLE_RATE < SAMPLE_RATE // 10, 0.5 * np.sin(2 * np.pi * 1000 * at / SAMPLE_RATE), 0.0)
     tags = []
@@ -70,7 +71,7 @@ def _sound() -> list[AudioTag]:
         frame.sample_rate, frame.pts = SAMPLE_RATE, start
         for packet in encoder.encode(frame):
             if packet.pts is not None and packet.pts >= 0:
-                tags.append(AudioTag(round(packet.pts * 1000 / SAMPLE_RATE), flv.aac_frame(bytes(packet)), config))
+                tags.append(AudioTag(round(packet.pts * 1000 / SAMPLE_RATE), FRAME + bytes(packet), config))
     return tags
 
 

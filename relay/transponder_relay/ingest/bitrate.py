@@ -33,11 +33,11 @@ FLOOR = 300_000
 class BitratePolicy:
     """Call `report` each second, and tell the publisher `limit`."""
 
-    __slots__ = ("_limit", "_reports", "ceiling")
+    __slots__ = ("_ceiling", "_limit", "_reports")
 
     def __init__(self, ceiling: int) -> None:
-        """`ceiling`: the most, bit/s; it may be below `FLOOR`, and be changed at any time."""
-        self.ceiling = ceiling
+        """`ceiling`: the most, bit/s; it may be below `FLOOR`."""
+        self._ceiling = ceiling
         self._limit: float | None = None
         """None: the ceiling."""
         self._reports: deque[tuple[int, int]] = deque(maxlen=REPORTS)
@@ -45,7 +45,7 @@ class BitratePolicy:
     @property
     def limit(self) -> int:
         """bit/s."""
-        return self.ceiling if self._limit is None else min(round(self._limit), self.ceiling)
+        return self._ceiling if self._limit is None else min(round(self._limit), self._ceiling)
 
     def report(self, expected: int, lost: int, octets: int) -> None:
         """The last second's packets by their numbers, those that did not come by themselves, and bytes received."""
@@ -64,10 +64,10 @@ class BitratePolicy:
     def _rise(self, factor: float) -> None:
         if self._limit is not None:
             higher = self._limit * factor
-            self._limit = higher if higher < self.ceiling else None
+            self._limit = higher if higher < self._ceiling else None
 
     def _fall(self, share: float, received: int) -> None:
         """Below what came through, for a sender may be far below its limit."""
         self._reports.clear()
         left = max(FALL_MOST, min(1 - share, FALL_LEAST))
-        self._limit = max(left * min(self.limit, received), min(FLOOR, self.ceiling))
+        self._limit = max(left * min(self.limit, received), min(FLOOR, self._ceiling))

@@ -88,10 +88,6 @@ class PublisherSession:
         self._passed_on = passed
         self._keyframes.set_interval(keyframe_interval if passed else math.inf)
 
-    def set_max_bitrate(self, bits_per_second: int) -> None:
-        """Takes effect with the next report, within a second."""
-        self._bitrate.ceiling = bits_per_second
-
     def statistics(self) -> IngestStatistics:
         counters, round_trip = self._counters, self._timing.round_trip
         return IngestStatistics(

@@ -12,22 +12,9 @@ _AVC_KEYFRAME = bytes((0x17, 1, 0, 0, 0))
 _AVC_INTER_FRAME = bytes((0x27, 1, 0, 0, 0))
 AVC_HEAD_BYTES = len(_AVC_KEYFRAME)
 """Of a VIDEODATA body with AVC, before the access unit."""
-# E.4.2.1: AAC; the other bits are fixed for it (44 kHz, 16 bit, stereo), the truth is in the AudioSpecificConfig.
-_AAC_SEQUENCE_HEADER = bytes((0xAF, 0))
-_AAC_FRAME = bytes((0xAF, 1))
 
 _PROFILES_WITH_CHROMA = frozenset((100, 110, 122, 144, 244))
 """Those whose configuration record says chroma format and bit depths (ISO/IEC 14496-15, 5.3.3.1.2)."""
-
-
-def aac_sequence_header(audio_specific_config: bytes) -> bytes:
-    """AUDIODATA that precedes the first frame; the config is that of ISO/IEC 14496-3, 1.6.2.1."""
-    return _AAC_SEQUENCE_HEADER + audio_specific_config
-
-
-def aac_frame(raw: bytes) -> bytes:
-    """AUDIODATA of one frame without ADTS header."""
-    return _AAC_FRAME + raw
 
 
 def video_config(sets: ParameterSets) -> VideoConfig:

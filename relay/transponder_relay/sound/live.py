@@ -51,10 +51,6 @@ class LiveLine:
     def set_decoder(self, decoder: Decoder | None) -> None:
         self._decoder = decoder
 
-    @property
-    def has_decoder(self) -> bool:
-        return self._decoder is not None
-
     def listen(self, on: bool) -> None:
         if on and not self._listening and self._decoder:
             self._decoder.reset()

@@ -212,16 +212,6 @@ async def test_a_keyframe_on_request(media: Clip) -> None:
             await session.close()
 
 
-async def test_a_new_cap_is_told_to_the_sender(media: Clip) -> None:
-    async with WhipSender(media) as sender:
-        session, recorder = await connect(sender)
-        try:
-            session.set_max_bitrate(1_000_000)
-            await recorder.until(lambda: sender.counts.rembs[-1:] == [999_996 + 4])
-        finally:
-            await session.close()
-
-
 @pytest.mark.parametrize(
     ("setup", "candidates", "video", "audio"),
     [

@@ -45,8 +45,6 @@ def test_bodies() -> None:
     assert (inter.time, inter.keyframe, inter.body) == (43, False, bytes.fromhex("27 01 000000 00000001 41"))
     assert key.config is inter.config
     assert key.config.sequence_header.hex() == "17000000000142c01effe100056742c01ed901000468ce3c80"
-    assert flv.aac_sequence_header(b"\x11\x90") == b"\xaf\0\x11\x90"
-    assert flv.aac_frame(b"raw") == b"\xaf\1raw"
 
 
 def test_a_configuration_is_the_same_object_until_it_changes() -> None:
