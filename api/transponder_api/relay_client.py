@@ -23,6 +23,8 @@ from transponder_crd.relay_host import RelayAddress
 M = TypeVar("M", bound=BaseModel)
 
 PLAYER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next call: relays come and go."""
 LINE_BUFFER = 1 << 20
 """Bytes of a line of events that may be read ahead."""
 
@@ -59,8 +61,10 @@ class RelayClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # relays are in the same cluster or machine: a proxy of the environment must not see their tokens
-        self._session = aiohttp.ClientSession(trust_env=False)
+        self._session = aiohttp.ClientSession(
+            trust_env=False,  # relays are in the same cluster or machine: a proxy must not see their tokens
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+        )
         return self
 
     async def __aexit__(

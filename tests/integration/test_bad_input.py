@@ -127,7 +127,7 @@ OFFER_WITHOUT_CODEC = "\r\n".join(
         "a=mid:0",
         "a=sendonly",
         "a=rtcp-mux",
-        "a=rtpmap:96 AV1/90000",
+        "a=rtpmap:96 H261/90000",
         "",
     ]
 )

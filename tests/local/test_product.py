@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -72,6 +72,15 @@ async def test_it_prints_what_to_open_and_ends_by_ctrl_c(tmp_path: Path) -> None
         assert "Traceback" not in started.text()
 
 
+@pytest.fixture
+def no_nohup() -> Iterator[None]:
+    """What is started hears SIGHUP, also where these tests were started to outlive their terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("no_nohup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_other_signals_end_it_too(tmp_path: Path, number: signal.Signals) -> None:
     async with program(tmp_path, "--http-port", "0") as started:
