@@ -20,6 +20,7 @@ ACCEPTED_OF = {
     ("CKV_K8S_8", "test"): "the pod of helm test serves nothing, so there is nothing to probe",
     ("CKV_K8S_9", "test"): "the same",
     ("CKV_K8S_35", "operator"): "the URL of automatic starts is in its environment alone",
+    ("CKV_K8S_35", "uninstall"): "it has the operator's environment",
     ("CKV_K8S_19", "01234567"): "media.mode hostNetwork is what its name says",
 }
 
