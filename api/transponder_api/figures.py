@@ -14,6 +14,9 @@ SENDING: Final = frozenset({TransponderPhase.LIVE, TransponderPhase.HOLDING})
 TIMEOUT: Final = 0.5
 """Seconds: an answer without figures is better than a late one."""
 
+MOST_RELAYS: Final = 200
+"""Asked for one answer. Whoever lists more streams reads the metrics."""
+
 
 class Figures:
     """Asks one relay for each stream."""
@@ -23,9 +26,13 @@ class Figures:
         self._client = client
 
     async def of(self, transponders: Sequence[RtmpTransponder]) -> Mapping[str, OutputStatistics]:
-        """By uid; only of those that are sending, and whose relay answers. Raises nothing of its own."""
+        """By uid; only of those that are sending, and whose relay answers; none for more than MOST_RELAYS streams.
+        Raises nothing of its own."""
         sending = {t.uid: t.spec.stream_name for t in transponders if t.status.phase in SENDING}
-        reports = await asyncio.gather(*map(self._report, sorted(set(sending.values()))))
+        names = sorted(set(sending.values()))
+        if len(names) > MOST_RELAYS:
+            return {}
+        reports = await asyncio.gather(*map(self._report, names))
         outputs = (output for report in reports if report for output in report.outputs)
         return {output.id: output.statistics for output in outputs if output.id in sending}
 

@@ -57,3 +57,9 @@ async def test_a_relay_that_cannot_tell_harms_nothing(api: Api) -> None:
     assert time.monotonic() - began < 3
     api.directory.instance = None
     assert figures(await api.found(id_)) == (None, None)
+
+
+async def test_a_list_of_very_many_live_streams_asks_no_relay(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = await live(api)
+    monkeypatch.setattr("transponder_api.figures.MOST_RELAYS", 0)
+    assert figures(await api.found(id_)) == (None, None)
