@@ -20,6 +20,8 @@ SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
 """A relay that says nothing for so long is not there."""
 
 PUT_SECONDS = 5.0
+IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next desired state."""
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 """Delays between attempts to hear a relay again; the last one stays."""
@@ -56,7 +58,7 @@ class Relays:
     async def __aenter__(self) -> Self:
         self._client = aiohttp.ClientSession(
             trust_env=False,  # relays are reached directly, whatever proxy the environment names
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
             read_bufsize=MAX_REPORT_BYTES // 2,  # aiohttp takes lines of twice as much
         )
         return self

@@ -33,9 +33,11 @@ PATHS = """async () => {
   const used = [];
   for (const connection of connections) {
     const stats = await connection.getStats();
-    for (const pair of stats.values())
-      if (pair.type === 'candidate-pair' && pair.nominated && pair.state === 'succeeded')
+    for (const transport of stats.values())
+      if (transport.type === 'transport' && transport.selectedCandidatePairId) {
+        const pair = stats.get(transport.selectedCandidatePairId);  // others may have been nominated before it
         used.push([stats.get(pair.localCandidateId).candidateType, stats.get(pair.localCandidateId).url]);
+      }
   }
   return used;
 }"""

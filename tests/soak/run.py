@@ -19,7 +19,7 @@ EBB_SECONDS = 15.0
 """Sessions that were ended are gone by then."""
 STEADY_SECONDS = 1.0
 POOL_SECONDS = 17.0
-"""aiohttp closes an idle connection after 15 s; uvicorn after 5 s."""
+"""Idle connections are closed after 5 s, by aiohttp on its next look at them, up to 5 s later."""
 LONGEST_SECONDS = 60.0
 TASKS = "tasks"
 """Where the processes tell them, in the folder of the soak."""
