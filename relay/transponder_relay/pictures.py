@@ -1,7 +1,6 @@
 """The way of pictures to the outputs: H.264 to all, or a codec as it came to those that take it; and stills."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from transponder_relay.ingest.timeline import Timeline
 from transponder_relay.media import AccessUnit, CodedPicture, ParameterSets, VideoConfig, VideoTag
@@ -9,17 +8,12 @@ from transponder_relay.outputs.av1 import Av1Tagger
 from transponder_relay.outputs.flv import VideoTagger
 from transponder_relay.outputs.hevc import HevcTagger
 from transponder_relay.outputs.output import Output
+from transponder_relay.outputs.tagger import Tagger
 from transponder_relay.outputs.vp9 import Vp9Tagger
 from transponder_relay.still import StillPicture
 
 STILL_INTERVAL_MS = 1000
 """Between two stills while there is no publisher: players take a stream without pictures for broken."""
-
-
-class Tagger(Protocol):
-    """Of one codec."""
-
-    def tag(self, picture: CodedPicture, time: int) -> VideoTag | None: ...
 
 
 TAGGERS: dict[str, Callable[[], Tagger]] = {"VP9": Vp9Tagger, "AV1": Av1Tagger, "H265": HevcTagger}

@@ -5,8 +5,9 @@ VP9 bitstream specification 0.6, section 7.2; "VP Codec ISO Media File Format Bi
 
 from struct import Struct
 
-from transponder_relay.media import CodedPicture, VideoConfig, VideoTag
-from transponder_relay.outputs.enhanced import FourCC, video_body, video_config
+from transponder_relay.media import VideoConfig
+from transponder_relay.outputs.enhanced import FourCC, video_config
+from transponder_relay.outputs.tagger import Tagger
 
 _SYNC_CODE = b"\x49\x83\x42"
 _SRGB = 7
@@ -20,21 +21,13 @@ _UNSPECIFIED = 2
 """Colour primaries, transfer and matrix: VP9 does not tell the first two."""
 
 
-class Vp9Tagger:
-    """Coded pictures of profile 0 into tags; one for a relay, since the tags are shared by all outputs."""
+class Vp9Tagger(Tagger):
+    """Pictures of profile 0."""
 
-    def __init__(self) -> None:
-        self._config: VideoConfig | None = None
+    CODE = FourCC.VP9
 
-    def tag(self, picture: CodedPicture, time: int) -> VideoTag | None:
-        """`time`: stream clock, ms. None before the first keyframe, and after one that cannot be read."""
-        if picture.keyframe:
-            config = _config(picture.frame)
-            if config != self._config:
-                self._config = config
-        if self._config is None:
-            return None
-        return VideoTag(time, picture.keyframe, video_body(FourCC.VP9, picture.keyframe, picture.frame), self._config)
+    def _read(self, keyframe: bytes) -> tuple[VideoConfig | None, bytes]:
+        return _config(keyframe), keyframe
 
 
 def _config(frame: bytes) -> VideoConfig | None:
