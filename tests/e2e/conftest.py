@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import tools
+from cluster import network, tools
 from cluster.choice import Chosen, chosen
 from cluster.folders import Unavailable
+from support.clip import Clip, clip
 from support.kubectl import Kubectl, KubectlError
 from support.restricted import NAMESPACE_LABELS
 
@@ -60,6 +61,19 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Chosen]:
             pytest.skip(f"no Kubernetes cluster: {error}")
         request.config.stash[_CLUSTER] = made
         yield made
+
+
+@pytest.fixture(scope="session")
+def reachable(cluster: Chosen) -> str:
+    """This machine's address, from which media reaches pods."""
+    if not cluster.direct:
+        pytest.skip("media reaches the pods of the local cluster only")
+    return network.HOST
+
+
+@pytest.fixture(scope="session")
+def media() -> Clip:
+    return clip()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from playwright.async_api import Page
 from support.flv import decode_errors, ffprobe
 from support.nginx_rtmp import NginxRtmp
 from support.product import Product, running_product
+from support.relay_only import PATHS, RELAY_ONLY
 from support.turn_server import TurnServer, turn_server
 from support.vendor_site import vendor_site
 from support.web_page import launched, open_page
@@ -19,29 +20,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
 SECRET = "turn-secret-of-the-test"
 SDK = "/client2/flashphoner.js"
-
-RELAY_ONLY = """
-window.connections = [];
-window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(configuration) {
-    super({...configuration, iceTransportPolicy: 'relay'});
-    window.connections.push(this);
-  }
-};"""
-
-PATHS = """async () => {
-  const used = [];
-  for (const connection of connections) {
-    const stats = await connection.getStats();
-    for (const transport of stats.values())
-      if (transport.type === 'transport' && transport.selectedCandidatePairId) {
-        const pair = stats.get(transport.selectedCandidatePairId);  // others may have been nominated before it
-        used.push([stats.get(pair.localCandidateId).candidateType, stats.get(pair.localCandidateId).url]);
-      }
-  }
-  return used;
-}"""
-"""Type and server of the local candidate of each connection."""
 
 WEBSDK = """async ([base, urlServer, options]) => {
   const {iceServers} = await (await fetch(`${base}/ice-servers`)).json();

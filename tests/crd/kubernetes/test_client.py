@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -25,19 +24,6 @@ PATH = objects(RtmpTransponder, "here", "demo")
 LIST = objects(RtmpTransponder, "here")
 OBJECT = {"kind": "RtmpTransponder", "metadata": {"name": "demo", "uid": "u", "resourceVersion": "5"}}
 SECRET = "rtmp://h/live/very-secret"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ScriptedApi]:
-    async with scripted_api(tmp_path) as api:
-        yield api
-
-
-@pytest.fixture
-async def kube(api: ScriptedApi) -> AsyncIterator[Kube]:
-    kube = Kube.connect(api.kubeconfig)
-    yield kube
-    await kube.close()
 
 
 def test_paths() -> None:

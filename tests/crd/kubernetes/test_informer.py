@@ -5,11 +5,10 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_api import Answer, ScriptedApi, answer, refusal, reset, scripted_api, stream
+from support.scripted_api import Answer, ScriptedApi, answer, refusal, reset, stream
 
 from transponder_crd.kubernetes import informer as module
 from transponder_crd.kubernetes.client import Kube
@@ -22,12 +21,6 @@ from transponder_crd.kubernetes.paths import pods
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(module, "SHORT_WATCH_SECONDS", 0.0)
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ScriptedApi]:
-    async with scripted_api(tmp_path) as api:
-        yield api
 
 
 def pod(name: str, version: int) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_api import ScriptedApi, answer, refusal, scripted_api
+from support.scripted_api import ScriptedApi, answer, refusal
 
 from transponder_crd.kubernetes import control_key as module
 from transponder_crd.kubernetes.client import Kube
@@ -119,19 +117,6 @@ def test_tokens() -> None:
     assert "k" * 32 not in repr(KEY)
     with pytest.raises(Invalid, match="32 bytes"):
         ControlKey(b"short")
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ScriptedApi]:
-    async with scripted_api(tmp_path) as api:
-        yield api
-
-
-@pytest.fixture
-async def kube(api: ScriptedApi) -> AsyncIterator[Kube]:
-    kube = Kube.connect(api.kubeconfig)
-    yield kube
-    await kube.close()
 
 
 def secret(key: bytes) -> dict[str, Any]:

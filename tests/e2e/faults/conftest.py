@@ -4,28 +4,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import network
-from cluster.choice import Chosen
-from support.clip import Clip, clip
+from support.clip import Clip
 from support.installation import Installation, installation, own_namespace
 from support.kubectl import Kubectl
 from support.live_stream import Site
 from support.node_hand import NodeHand
 from support.product import Rest
 from support.rtmp_peer import RtmpPeer
-
-
-@pytest.fixture(scope="session")
-def reachable(cluster: Chosen) -> str:
-    """This machine's address, from which media reaches pods."""
-    if not cluster.direct:
-        pytest.skip("media reaches the pods of the local cluster only")
-    return network.HOST
-
-
-@pytest.fixture(scope="session")
-def media() -> Clip:
-    return clip()
 
 
 @pytest.fixture(scope="session")

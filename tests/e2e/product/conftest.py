@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import network
-from cluster.choice import Chosen
-from support.clip import Clip, clip
+from support.clip import Clip
 from support.ingress import IngressController, ingress_controller
 from support.installation import Installation, installation, own_namespace
 from support.kubectl import Kubectl
@@ -18,19 +16,6 @@ from support.whip_sender import WhipSender
 
 INSERTED_HERTZ = 2000
 """Of sounds/tone.wav; live sound beeps at 1000 Hz."""
-
-
-@pytest.fixture(scope="session")
-def reachable(cluster: Chosen) -> str:
-    """This machine's address, from which media reaches pods."""
-    if not cluster.direct:
-        pytest.skip("media reaches the pods of the local cluster only")
-    return network.HOST
-
-
-@pytest.fixture(scope="session")
-def media() -> Clip:
-    return clip()
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from support.kubectl import Kubectl
 from support.objects_of_cluster import transponder
 from support.port_forward import port_forward
 from support.recordings import check_against, whole_recording
+from support.relay_only import PATHS, RELAY_ONLY
 from support.rtmp_peer import RtmpPeer
 from support.udp_nat import udp_nat
 from support.web_page import launched, open_page
@@ -110,26 +111,6 @@ async def test_host_network(relays: Kubectl, helm: Path, media: Clip, reachable:
         offered = await publish(made, sender, tmp_path)
     assert network.NODE in {candidate.host for candidate in offered}
     assert all(40200 <= candidate.port <= 40299 for candidate in offered)
-
-
-RELAY_ONLY = """
-window.connections = [];
-window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(configuration) {
-    super({...configuration, iceTransportPolicy: 'relay'});
-    window.connections.push(this);
-  }
-};"""
-
-PATHS = """async () => {
-  const used = [];
-  for (const connection of connections)
-    for (const [_, pair] of await connection.getStats())
-      if (pair.type === 'candidate-pair' && pair.nominated) used.push(pair.localCandidateId);
-  const stats = await connections[0].getStats();
-  return used.map(id => [stats.get(id).candidateType, stats.get(id).url]);
-}"""
-"""Type and server of the local candidate of the connection."""
 
 
 async def test_turn(kubectl: Kubectl, helm: Path, reachable: str, tmp_path: Path) -> None:
