@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
 from support.api import INSTANCE, Relay, Statuses
 from support.api_pod import NAMESPACE, USER, ApiPod, add_relay_pod, install, running_api_pod
+from support.unavailable import skipped_without
 from support.websdk import OFFER, PLAY_OFFER, WebSdkClient
 from yarl import URL
 
@@ -35,11 +35,8 @@ URL_WITH_KEY = "rtmp://127.0.0.1:1935/live/geheimer-schluessel"
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    try:
-        with control_plane() as started:
-            yield started
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    with skipped_without(), control_plane() as started:
+        yield started
 
 
 @dataclass

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from cluster.control_plane import control_plane
-from cluster.folders import Unavailable
 from scale.run import measure
+from support.unavailable import skipped_without
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -16,11 +16,8 @@ and the finalizer. And some to spare, since reports may come in pieces."""
 
 
 async def test_writes_are_few(tmp_path: Path) -> None:
-    try:
-        with control_plane() as plane:
-            rows = await measure(COUNT, plane.kubeconfig, tmp_path)
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as plane:
+        rows = await measure(COUNT, plane.kubeconfig, tmp_path)
     assert [row.step for row in rows] == list(MOST_WRITES)
     for row in rows:
         assert row.writes <= MOST_WRITES[row.step], row

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cluster import tools
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
 from support.chart import CHART, CI_VALUES, NAMESPACE, RELEASE, Object, component, of_kind, pods, relay_pod, render
 from support.kubectl import Kubectl, KubectlError
+from support.unavailable import skipped_without
 
 OF_OTHER_PROJECTS = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute"}
 """Kinds that this API server does not have."""
@@ -23,30 +23,27 @@ all_values = pytest.mark.parametrize("values", CI_VALUES, ids=lambda file: file.
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    try:
-        with control_plane() as made:
-            kubectl = Kubectl(tools.kubectl(), made.kubeconfig)
-            for name in NAMESPACES:
-                kubectl("create", "namespace", name)
-            # what controllers, or a cluster's owner, would have made
-            kubectl.within(NAMESPACE).apply(
-                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
-                {
-                    "apiVersion": "scheduling.k8s.io/v1",
-                    "kind": "PriorityClass",
-                    "metadata": {"name": "media"},
-                    "value": 1,
-                },
-                {
-                    "apiVersion": "node.k8s.io/v1",
-                    "kind": "RuntimeClass",
-                    "metadata": {"name": "gvisor"},
-                    "handler": "runsc",
-                },
-            )
-            yield made
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as made:
+        kubectl = Kubectl(tools.kubectl(), made.kubeconfig)
+        for name in NAMESPACES:
+            kubectl("create", "namespace", name)
+        # what controllers, or a cluster's owner, would have made
+        kubectl.within(NAMESPACE).apply(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
+            {
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": "media"},
+                "value": 1,
+            },
+            {
+                "apiVersion": "node.k8s.io/v1",
+                "kind": "RuntimeClass",
+                "metadata": {"name": "gvisor"},
+                "handler": "runsc",
+            },
+        )
+        yield made
 
 
 @pytest.fixture(scope="module")

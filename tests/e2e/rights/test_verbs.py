@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
 from support.chart import of_kind, render
 from support.clip import clip
 from support.control_port import until
 from support.installed_programs import Installed, installed
 from support.rtmp_server import rtmp_server
+from support.unavailable import skipped_without
 from support.whip_sender import WhipSender
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -34,18 +34,15 @@ LOOK_AGAIN: dict[str, Verbs] = {
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """It writes its audit log to `<folder>/audit`."""
-    try:
-        with control_plane() as running:
-            policy = running.folder / "audit.yaml"
-            rule = {"level": "Metadata", "omitStages": ["RequestReceived"]}
-            policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule]}))
-            daemon = running.daemons["kube-apiserver"]
-            log = running.folder / "audit"
-            daemon.argv = [*daemon.argv, f"--audit-policy-file={policy}", f"--audit-log-path={log}"]
-            running.restart("kube-apiserver")
-            yield running
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as running:
+        policy = running.folder / "audit.yaml"
+        rule = {"level": "Metadata", "omitStages": ["RequestReceived"]}
+        policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule]}))
+        daemon = running.daemons["kube-apiserver"]
+        log = running.folder / "audit"
+        daemon.argv = [*daemon.argv, f"--audit-policy-file={policy}", f"--audit-log-path={log}"]
+        running.restart("kube-apiserver")
+        yield running
 
 
 async def test_every_right_is_used_and_none_is_missing(plane: ControlPlane, helm: Path, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
 from support.clip import clip
 from support.control_port import until
 from support.installed_programs import Installed, installed
 from support.rtmp_server import Behaviour, Server, rtmp_server
 from support.secret_watch import SecretWatch
+from support.unavailable import skipped_without
 from support.whip_sender import WhipSender
 
 from transponder_crd.kubernetes.relay_pods import control_port
@@ -71,11 +71,8 @@ def _without_what_was_meant(item: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    try:
-        with control_plane(controllers=True) as running:
-            yield running
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane(controllers=True) as running:
+        yield running
 
 
 def urls(watch: SecretWatch, servers: list[Server], by: str) -> list[str]:

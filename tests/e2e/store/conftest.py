@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
+from support.unavailable import skipped_without
 
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.informer import Informer
@@ -24,12 +24,9 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    try:
-        with control_plane(controllers=True) as plane:
-            asyncio.run(install(plane.kubeconfig))
-            yield plane
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    with skipped_without(), control_plane(controllers=True) as plane:
+        asyncio.run(install(plane.kubeconfig))
+        yield plane
 
 
 async def install(kubeconfig: Path) -> None:

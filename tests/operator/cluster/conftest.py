@@ -7,19 +7,16 @@ from typing import Protocol
 
 import pytest
 from cluster.control_plane import ControlPlane, control_plane, free_ports
-from cluster.folders import Unavailable
 from support.api_server import Namespace, namespace
 from support.operator_process import OperatorProcess, operator_process
 from support.relay_farm import RelayFarm
+from support.unavailable import skipped_without
 
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    try:
-        with control_plane() as running:
-            yield running
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as running:
+        yield running
 
 
 @pytest.fixture

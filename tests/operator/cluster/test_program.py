@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from cluster import tools
 from cluster.control_plane import ControlPlane, control_plane, free_ports
-from cluster.folders import Unavailable
 from support.api_server import NAMESPACES, Namespace, install_crds
 from support.control_port import until
 from support.faulty_api import FaultyApi
 from support.kubectl import Kubectl
 from support.operator_process import operator_process
 from support.relay_farm import RelayFarm
+from support.unavailable import skipped_without
 
 from transponder_crd.control import OutputReason, OutputState, PublisherState
 from transponder_crd.kubernetes.client import Kube
@@ -303,10 +303,8 @@ async def test_it_waits_for_the_custom_resources(tmp_path: Path, farm: RelayFarm
 
 
 def _kubectl() -> Any:
-    try:
+    with skipped_without():
         return tools.kubectl()
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 async def _publish(space: Namespace, farm: RelayFarm) -> None:

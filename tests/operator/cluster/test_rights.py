@@ -10,7 +10,6 @@ import pytest
 import yaml
 from cluster import tools
 from cluster.control_plane import ControlPlane, control_plane, free_ports
-from cluster.folders import Unavailable
 from support import relay_pods
 from support.api_server import NAMESPACES, Namespace, install_crds
 from support.chart import CHART, NAMESPACE, Object, of_kind, one, render
@@ -18,6 +17,7 @@ from support.control_port import until
 from support.kubectl import Kubectl
 from support.operator_process import OperatorProcess, operator_process
 from support.pod_site import Site, WatchedKube
+from support.unavailable import skipped_without
 
 from transponder_crd.kubernetes.client import Kube
 from transponder_crd.kubernetes.paths import events
@@ -35,11 +35,8 @@ TOKEN_SECONDS = 3600
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """One of its own: an operator of all namespaces would serve those of other tests too."""
-    try:
-        with control_plane() as running:
-            yield running
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -181,7 +178,5 @@ async def _service_account(plane: ControlPlane, admin: Kube, folder: Path) -> Pa
 
 
 def _program(find: Callable[[], Path]) -> Path:
-    try:
+    with skipped_without():
         return find()
-    except Unavailable as error:
-        pytest.skip(str(error))

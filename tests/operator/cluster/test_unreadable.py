@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from cluster.control_plane import ControlPlane, control_plane, free_ports
-from cluster.folders import Unavailable
 from support.api_server import CRDS, Namespace, install_crds, namespace
 from support.control_port import until
 from support.operator_process import operator_process
 from support.relay_farm import RelayFarm
+from support.unavailable import skipped_without
 
 from transponder_crd.names import FINALIZER
 from transponder_crd.resource import RtmpTransponder
@@ -22,11 +22,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """One of its own, whose schema is changed."""
-    try:
-        with control_plane() as running:
-            yield running
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as running:
+        yield running
 
 
 async def test_they_can_be_deleted(plane: ControlPlane, tmp_path: Path, farm: RelayFarm) -> None:

@@ -4,18 +4,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from cluster.control_plane import ControlPlane, control_plane
-from cluster.folders import Unavailable
 from support.pod_site import Site, pod_site
+from support.unavailable import skipped_without
 
 
 @pytest.fixture(scope="module")
 def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """With the controller manager where the file has `CONTROLLERS = True`."""
-    try:
-        with control_plane(controllers=getattr(request.module, "CONTROLLERS", False)) as started:
-            yield started
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    with skipped_without(), control_plane(controllers=getattr(request.module, "CONTROLLERS", False)) as started:
+        yield started
 
 
 @pytest.fixture
