@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from transponder_crd.control import DesiredOutput, OutputReport
@@ -49,6 +50,14 @@ class Destinations:
     def audio(self, output_ids: Collection[str], tag: AudioTag) -> None:
         for output_id in output_ids:
             self._outputs[output_id].audio(tag)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is sent inside goes out together, to each destination."""
+        with ExitStack() as stack:
+            for output in self._outputs.values():
+                stack.enter_context(output.together())
+            yield
 
     # ------------------------------------------------------------------------------------------ desired state
 

@@ -51,7 +51,6 @@ class Relay:
         self.draining = False
         self._timeline = Timeline()
         self._soundtrack = Soundtrack(settings.sounds_folder, self)
-        self._batch = SoundBatch(self._soundtrack.live)
         self._pictures = Pictures(self._timeline)
         self.players = Players(_player_transport(settings), self._timeline.now, self.want_keyframe, self._serve)
         self._publisher: Publisher | None = None
@@ -59,6 +58,7 @@ class Relay:
         self._keyframe_interval = 2.0
         output_settings = OutputSettings(ca_file=settings.rtmps_ca_file)
         self._outputs = Destinations(output_settings, self._soundtrack, self._statistics, self)
+        self._batch = SoundBatch(self._soundtrack.live, self._outputs.together)
         self._endings: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._clock = StreamClock(self._on_tick)
@@ -77,6 +77,7 @@ class Relay:
         self._become(desired.publisher, desired.outputs)
 
     def _become(self, publisher: control.DesiredPublisher | None, outputs: Sequence[control.DesiredOutput]) -> None:
+        self._batch.flush()  # what came before a wish is heard as it was wished before
         self._apply_publisher(publisher)
         self._outputs.apply(outputs, published=self._is_published, running=self._clock.running)
         self._touch()
@@ -152,6 +153,7 @@ class Relay:
     # ------------------------------------------------------------------------------------------ publisher's events
 
     def on_publisher_connected(self, video_codec: str | None, audio_codec: str | None) -> None:
+        self._batch.begin()
         self._pictures.set_codec(video_codec)
         self.on_outputs_arranged()
         self._soundtrack.set_codec(audio_codec)

@@ -38,6 +38,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self._publisher = publisher
         self._socket = sock
+        self._gathered: list[bytes] | None = None
 
     @property
     def stream_id(self) -> int:
@@ -87,8 +88,20 @@ class Connection(asyncio.Protocol):
     # -------------------------------------------------------------------------------------------- for the output
 
     def write(self, buffers: Iterable[bytes]) -> None:
-        if not self.lost.done():
+        if self._gathered is not None:
+            self._gathered += buffers
+        elif not self.lost.done():
             self.transport.writelines(buffers)
+
+    def gather(self) -> None:
+        """Keep what is written until `release`."""
+        self._gathered = []
+
+    def release(self) -> None:
+        """Send what was gathered, in one system call if the socket takes it."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self.write(gathered)
 
     def buffered(self) -> int:
         """Bytes that the transport holds."""

@@ -7,6 +7,8 @@ is there, so that it is mostly ready before the first picture; what comes meanwh
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -96,6 +98,19 @@ class Output:
             self._sender.send(tag)
         else:
             self._pending.audio(tag)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is sent inside goes out together."""
+        sender = self._sender
+        if sender is None:
+            yield
+            return
+        sender.gather()
+        try:
+            yield
+        finally:
+            sender.release()
 
     def still(self, tag: VideoTag) -> None:
         """The last picture again. Taken by a session that was live when the publisher went, until another's picture."""

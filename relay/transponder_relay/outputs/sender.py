@@ -81,6 +81,13 @@ class Sender:
         else:
             self._write(tag)
 
+    def gather(self) -> None:
+        """Tags sent from here to `release` reach the connection together."""
+        self._connection.gather()
+
+    def release(self) -> None:
+        self._connection.release()
+
     def _hold(self, tag: Tag) -> None:
         if self._skipping and isinstance(tag, VideoTag):
             if not tag.keyframe:
