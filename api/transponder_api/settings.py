@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from transponder_api.ice_servers import IceServerList
 from transponder_api.secret_file import SecretFile
 from transponder_crd.defaults import Defaults
+from transponder_crd.start_error import ENVIRONMENT
 
 BODY_LIMIT = 65536
 """Bytes of a request body; `control.Offer` has the same limit."""
@@ -28,14 +29,7 @@ ListenPort = Annotated[Annotated[int, Field(ge=0, le=65535)] | None, BeforeValid
 class ApiSettings(BaseSettings):
     """What the API is told by the person who runs it. Times are in seconds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRANSPONDER_",
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="ignore",  # the other programs read the same environment
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(**ENVIRONMENT, env_nested_delimiter="__")
 
     host: str = "127.0.0.1"
     """Address to listen on."""

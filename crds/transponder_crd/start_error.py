@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
 PREFIX = "TRANSPONDER_"
+
+ENVIRONMENT: Final = SettingsConfigDict(
+    env_prefix=PREFIX,
+    frozen=True,
+    extra="ignore",  # the other programs read the same environment
+    use_attribute_docstrings=True,
+    hide_input_in_errors=True,
+)
+"""How a program reads its settings."""
 
 
 class StartError(Exception):

@@ -11,11 +11,11 @@ from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
-    SettingsConfigDict,
 )
 
 from transponder_api.settings import ApiSettings
 from transponder_crd.log import LogLevel
+from transponder_crd.start_error import ENVIRONMENT
 from transponder_local.wcs_settings import UnsetPrefix
 from transponder_operator.settings import AutoStartSettings
 from transponder_relay.settings import Authorities, MaxBitrate, MediaAddresses, MediaPortRange, RelaySettings
@@ -39,9 +39,7 @@ def _folder(value: object) -> object:
 class WcsFileSettings(BaseSettings):
     """Where the settings of Flashphoner WCS are. Read first, since all others may be there."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRANSPONDER_", frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ENVIRONMENT
 
     wcs_properties: Annotated[Path, BeforeValidator(_folder)] | None = None
     """Its flashphoner.properties."""

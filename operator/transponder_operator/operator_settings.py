@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from transponder_crd.defaults import Defaults
 from transponder_crd.kubernetes.control_key import DEFAULT_SECRET
 from transponder_crd.log import LogFormat, LogLevel
-from transponder_operator.pods.settings import PodSettings
+from transponder_crd.start_error import ENVIRONMENT
+from transponder_operator.pods.settings import PodSettings, parse_list
 from transponder_operator.settings import AutoStartSettings
 
 ALL_NAMESPACES = ("*",)
@@ -18,25 +19,14 @@ ALL_NAMESPACES = ("*",)
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
 class OperatorSettings(BaseSettings, AutoStartSettings, PodSettings):
     """What the operator is told by the person who runs it. Times are in seconds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRANSPONDER_",
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="ignore",  # the other programs read the same environment
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(**ENVIRONMENT, env_nested_delimiter="__")
 
     namespace: str = ""
     """Where the operator is, and its Lease; empty: that of its service account, or of the kubeconfig's context."""
-    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)] = ()
     """Whose objects it serves, with commas between; empty: its own; `*`: all, which needs a ClusterRole."""
     lease_name: Annotated[str, Field(min_length=1, max_length=253)] = "rtmp-transponder-operator"
     """Of several operators with the same Lease one is active."""

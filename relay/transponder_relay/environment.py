@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, IPvAnyAddress
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transponder_crd.log import LogFormat, LogLevel
-from transponder_crd.start_error import BadSetting, variable
+from transponder_crd.start_error import ENVIRONMENT, BadSetting, variable
 from transponder_relay.settings import Authorities, MaxBitrate, MediaAddresses, MediaPortRange, Port, RelaySettings
 
 DAY = 86400.0
@@ -23,14 +23,7 @@ def _folder(path: Path) -> Path:
 class RelayEnvironment(BaseSettings):
     """An empty variable is one that is not there. Times are in seconds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRANSPONDER_",
-        env_ignore_empty=True,
-        frozen=True,
-        extra="ignore",  # the other programs read the same environment
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(**ENVIRONMENT, env_ignore_empty=True)
 
     instance: str
     """Name of the pod."""

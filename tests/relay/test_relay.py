@@ -293,6 +293,17 @@ async def test_the_clock_outlives_a_fault(
     assert [record.message for record in caplog.records if record.exc_info] == ["the stream's clock failed"]
 
 
+async def test_sound_that_waits_is_taken_before_a_wish_has_its_effect(stage: Stage) -> None:
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()):
+            await until(lambda: len(stage.relay._batch._waiting) >= 4, 10)
+            newest = stage.relay._batch._waiting[-1][1]
+            assert stage.relay._soundtrack._line.end <= newest
+            change(stage, muted=True)
+            assert stage.relay._soundtrack._line.end > newest
+
+
 async def test_statistics_of_the_sound_are_told(stage: Stage) -> None:
     async with rtmp_server() as server:
         stage.add(server)

@@ -24,7 +24,8 @@ def _parse_range(value: object) -> object:
     return int(first), int(last)
 
 
-def _parse_list(value: object) -> object:
+def parse_list(value: object) -> object:
+    """`a, b`, as one writes it in an environment variable."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -40,7 +41,7 @@ class PodSettings(BaseModel):
     share it."""
     ports_per_relay: PositiveInt = 4
     """Size of such a block: one port for the publisher and one for each player."""
-    media_addresses: Annotated[list[str], NoDecode, BeforeValidator(_parse_list)] = []
+    media_addresses: Annotated[list[str], NoDecode, BeforeValidator(parse_list)] = []
     """With `hostPort` and `hostNetwork`: addresses to offer to browsers, with commas between; empty: the node's own."""
     control_port_range: Annotated[tuple[Port, Port], NoDecode, BeforeValidator(_parse_range)] = (20000, 20999)
     """With `hostNetwork`: TCP ports for control ports."""

@@ -9,7 +9,7 @@ from support.rtmp_server import PASSWORD, USER, Behaviour, rtmp_server
 from support.tags import clip, feed
 
 from transponder_crd.control import OutputReason, OutputState
-from transponder_relay.media import VideoTag
+from transponder_relay.media import AudioTag, VideoTag
 from transponder_relay.outputs import amf
 from transponder_relay.outputs.chunks import MessageType
 
@@ -92,6 +92,36 @@ async def test_the_server_of_these_tests_authenticates_as_ffmpeg_does(behaviour:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+async def test_what_is_sent_together_leaves_at_the_end_in_order() -> None:
+    async with rtmp_server() as server, connected(server.target()) as (output, _):
+        with output.together():  # no connection yet
+            pass
+        await reaches(output, OutputState.LIVE)
+        (session,) = server.sessions
+        await feed([output], clip()[:30])
+        await server.until(lambda: len(session.messages) == 33)  # with metadata and two sequence headers
+        assert output._sender is not None
+        connection = output._sender._connection
+        sounds = [tag for tag in clip()[30:] if isinstance(tag, AudioTag)][:4]
+
+        def handed_over() -> int:
+            return connection.acknowledged() + connection.outstanding()
+
+        def send_and_fail() -> None:
+            with output.together():
+                for tag in sounds:
+                    output.audio(tag)
+                assert handed_over() == before
+                raise RuntimeError
+
+        before = handed_over()
+        with pytest.raises(RuntimeError):
+            send_and_fail()
+        assert handed_over() == before + sum(12 + len(tag.body) for tag in sounds), "sent in spite of the fault"
+        await server.until(lambda: len(session.messages) == 37)
+    assert [m.body for m in session.messages[33:]] == [tag.body for tag in sounds]
 
 
 async def test_a_picture_that_came_while_connecting_is_the_first() -> None:
