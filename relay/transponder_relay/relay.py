@@ -77,7 +77,7 @@ class Relay:
         self._become(desired.publisher, desired.outputs)
 
     def _become(self, publisher: control.DesiredPublisher | None, outputs: Sequence[control.DesiredOutput]) -> None:
-        self._batch.flush()  # what came before a wish is heard as it was wished before
+        self._take_sound()  # what came before a wish is heard as it was wished before
         self._apply_publisher(publisher)
         self._outputs.apply(outputs, published=self._is_published, running=self._clock.running)
         self._touch()
@@ -189,11 +189,18 @@ class Relay:
         if self.players.connected:
             self.players.sound(packet, position)
 
+    def _take_sound(self) -> None:
+        """All that waits. A fault in it stops nothing."""
+        try:
+            self._batch.flush()
+        except Exception:
+            logger.exception("sound that had come was lost")
+
     def _publisher_gone(self) -> None:
+        self._take_sound()
         for output in self._outputs:
             output.publisher_gone()
         self._pictures.hold()
-        self._batch.flush()
         self.players.end_all(PUBLISHER_STOPPED)
         self._soundtrack.set_codec(None)
         self._timeline.new_publisher()
@@ -218,7 +225,7 @@ class Relay:
         if self._statistics.due(now):
             self._statistics.look(now, self._present, self._outputs.counted())
         silence_to = self._position(now) - FALLBACK_DELAY_MS * 48
-        self._batch.clock(now, silence_to)
+        self._batch.clock(now, self._soundtrack.end, silence_to)
         self._soundtrack.advance(silence_to)
 
     def _position(self, now: float) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.clip import Clip, av1_clip, clip, hevc_clip, vpx_clip
 from support.nginx_rtmp import until
-from support.rtmp_server import Server, rtmp_server
+from support.rtmp_server import Behaviour, Server, rtmp_server
 from support.sounds import tone, wav
 from support.whip_sender import WhipSender
 
@@ -22,9 +22,11 @@ from transponder_relay.media import SoundPacket
 from transponder_relay.metrics import RelayCollector
 from transponder_relay.outputs import amf
 from transponder_relay.outputs.chunks import MessageType
+from transponder_relay.outputs.output import Output
 from transponder_relay.relay import Relay
 from transponder_relay.settings import RelaySettings
 from transponder_relay.sound import speex
+from transponder_relay.sound.batch import SoundBatch
 from transponder_relay.sound.library import Library
 from transponder_relay.sound.soundtrack import Soundtrack
 
@@ -302,6 +304,66 @@ async def test_sound_that_waits_is_taken_before_a_wish_has_its_effect(stage: Sta
             assert stage.relay._soundtrack._line.end <= newest
             change(stage, muted=True)
             assert stage.relay._soundtrack._line.end > newest
+
+
+async def test_the_first_second_is_that_of_each_publisher(stage: Stage) -> None:
+    batch = stage.relay._batch
+    async with stage.publishing(clip()):
+        await until(lambda: batch._first is not None, 10)
+    before = batch._first
+    async with stage.publishing(clip(), "q"):
+        await until(lambda: batch._first is not None and batch._first != before, 10)
+
+
+async def test_a_fault_with_the_sound_stops_no_wish(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rtmp_server() as server:
+        stage.add(server)
+        async with stage.publishing(clip()):
+            await until(lambda: len(stage.relay._batch._waiting) >= 2, 10)
+            monkeypatch.setattr(Soundtrack, "live", lambda *_: 1 / 0)
+            stage.relay._batch = SoundBatch(stage.relay._soundtrack.live)
+            stage.relay.on_sound(SoundPacket(0, 0.0, b""), 0)
+            change(stage, muted=True)
+            assert first(stage).muted
+            monkeypatch.undo()
+            stage.relay._batch = SoundBatch(stage.relay._soundtrack.live)
+    assert [record.message for record in caplog.records if record.exc_info] == ["sound that had come was lost"]
+
+
+async def test_sound_of_a_run_goes_to_each_output_in_one_write(stage: Stage) -> None:
+    async with rtmp_server() as one, rtmp_server(Behaviour.SILENT) as never, rtmp_server() as other:
+        for server in (one, never, other):
+            stage.add(server)
+        async with stage.publishing(clip()):
+            await until(lambda: len(stage.relay._batch._waiting) >= 4, 10)
+            writes = [written(output) for output in stage.relay._outputs if output._sender]
+            frames = [output.report().statistics.audio_frames for output in stage.relay._outputs]
+            stage.relay._batch.flush()
+            assert [len(calls) for calls in writes] == [1, 1]
+            gained = [o.report().statistics.audio_frames - n for o, n in zip(stage.relay._outputs, frames, strict=True)]
+            assert gained[1] == 0
+            assert gained[0] == gained[2] > 1
+
+
+def written(output: Output) -> list[list[bytes]]:
+    """What an output's transport is given from now on."""
+    assert output._sender is not None
+    connection = output._sender._connection
+    calls: list[list[bytes]] = []
+    real = connection.transport
+
+    class Transport:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def writelines(self, buffers: list[bytes]) -> None:
+            calls.append(buffers)
+            real.writelines(buffers)
+
+    connection.transport = Transport()  # type: ignore[assignment]
+    return calls
 
 
 async def test_statistics_of_the_sound_are_told(stage: Stage) -> None:

@@ -50,12 +50,16 @@ class Feed:
 
     def video(self, tag: VideoTag) -> list[bytes]:
         """Empty while it waits for a keyframe."""
+        begins = False
         if self.needs_keyframe:
             if not tag.keyframe:
                 return _NOTHING
+            begins = not self._begun
             self.needs_keyframe = False
             self._begun = True
         time = self._video_time = max(self._video_time, self._relative(tag.time))
+        if begins:
+            self._audio_time = time
         message = _media(ChunkStream.VIDEO, MessageType.VIDEO, self._stream_id, time, tag.body)
         if tag.config is self._video:
             return message

@@ -68,10 +68,12 @@ class SoundBatch:
         if self._waiting and self._span >= self._measure.enough:
             self.flush()
 
-    def clock(self, now: float, silence_to: int) -> None:
-        """Silence is about to be made up to a position: what waits for its place there, or for long, goes first."""
+    def clock(self, now: float, end: int, silence_to: int) -> None:
+        """Silence is about to be made from a position, `end` of what was taken, to another. If there is any to make,
+        what waits goes first: it may lie there, or show that what is missing was lost and is to be concealed. So does
+        what has waited for long."""
         waiting = self._waiting
-        if waiting and (waiting[0][1] <= silence_to or now - waiting[0][0].arrival >= LONGEST):
+        if waiting and (end < silence_to or now - waiting[0][0].arrival >= LONGEST):
             self.flush()
 
     def flush(self) -> None:

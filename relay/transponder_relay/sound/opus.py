@@ -1,4 +1,4 @@
-"""Opus passed on as it came, for servers of enhanced RTMP (version 2): no decoder, no encoder, no delay.
+"""Opus passed on as it came, for servers of enhanced RTMP (version 2): no decoder, no encoder.
 
 What is not live sound is Opus as well, since a change of codec within a stream is more than most players take: silence
 is a constant packet, and a sound file is encoded, for each output that plays one.

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-MARGIN: Final = 2400
-"""Samples (50 ms): the wall clock is told in steps of that size."""
+MARGIN: Final = 4800
+"""Samples (100 ms): the wall clock is told in steps of that size."""
 
 LONGEST: Final = 96_000
 """Samples (2 s)."""
@@ -21,7 +21,7 @@ class Patience:
         self._lateness = -LONGEST
 
     def packet(self, position: int) -> None:
-        """A live packet came whose first sample is at `position`."""
+        """A live packet is taken whose first sample is at `position`."""
         if self._wall is not None:
             self._lateness = max(self._wall - position, self._lateness - _DECAY)
 

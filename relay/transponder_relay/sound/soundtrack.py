@@ -72,6 +72,11 @@ class Soundtrack:
     def statistics(self) -> SoundStatistics:
         return self._line.statistics
 
+    @property
+    def end(self) -> int:
+        """The position after the last sample so far, live or silent."""
+        return self._line.end
+
     def sound_enabled(self, output_id: str) -> bool:
         """A sound file plays for this output, heard or muted, or will once it is read and there is a publisher."""
         listener = self._listeners.get(output_id)
@@ -175,7 +180,7 @@ class Soundtrack:
             self._opus.packet(self._heard_as_opus(), packet.payload, position)
 
     def advance(self, position: int) -> None:
-        """The wall clock, some 150 ms back, every 50 ms or so: where no live sound came up to here, go on without it.
+        """The wall clock, some 150 ms back, every 100 ms or so: where no live sound came up to here, go on without it.
 
         One call adds at most 5 s (`live.FILL_LIMIT`); after a longer jump the next calls catch up.
         """

@@ -104,6 +104,25 @@ def test_time_goes_on_in_the_next_connection() -> None:
     assert wire.read(new_feed(epoch).video(key(5000)))[-1] == (4000, KEY)
 
 
+def test_sound_older_than_the_first_picture_of_the_next_connection_is_left_out() -> None:
+    epoch = Epoch()
+    first = new_feed(epoch)
+    assert first.video(key(1000))
+    second = new_feed(epoch)
+    assert second.audio(sound(4990)) == []
+    assert second.video(key(5000))
+    assert second.audio(sound(4980)) == []
+    assert second.audio(sound(5001))
+
+
+def test_sound_that_began_alone_goes_on_beside_the_first_picture() -> None:
+    feed = new_feed()
+    assert feed.audio(sound(0)) == []
+    assert feed.audio(sound(1000))
+    assert feed.video(key(1200))
+    assert feed.audio(sound(1100))
+
+
 def test_each_track_is_monotone_whatever_comes() -> None:
     feed, wire = new_feed(), Wire()
     wire.read(feed.video(key(1000)))

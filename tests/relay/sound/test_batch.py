@@ -6,9 +6,11 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.sounds import RATE, Recorder, opus, tone
 
 from transponder_relay.media import SoundPacket
 from transponder_relay.sound.batch import AT_FIRST, FIRST, LONGEST, USUAL, SoundBatch
+from transponder_relay.sound.soundtrack import Soundtrack
 
 
 class Taken:
@@ -95,16 +97,40 @@ def test_what_goes_together_goes_within_the_context_given() -> None:
     assert events == ["begin", 0, 960, 1920, "end"]
 
 
-def test_the_clock_frees_what_waits_for_long_or_lies_where_silence_is_due() -> None:
+def test_the_clock_frees_what_waits_for_long_or_whenever_silence_is_due() -> None:
     taken = Taken()
     taken.add(4800)
-    taken.batch.clock(0.1 + LONGEST / 2, silence_to=4799)
+    taken.batch.clock(0.1 + LONGEST / 2, end=960, silence_to=960)
     assert taken.positions == []
-    taken.batch.clock(0.1 + LONGEST / 2, silence_to=4800)
+    taken.batch.clock(0.1 + LONGEST / 2, end=960, silence_to=961)  # before the packet: what lies there was lost
     assert taken.positions == [4800]
     taken.add(9600)
-    taken.batch.clock(0.2 + LONGEST + 0.001, silence_to=0)
+    taken.batch.clock(0.2 + LONGEST + 0.001, end=5760, silence_to=0)
     assert taken.positions == [4800, 9600]
+
+
+@pytest.mark.parametrize("first_lost", range(100, 110))
+def test_what_is_lost_is_concealed_and_not_silent(first_lost: int) -> None:
+    """80 ms of it, wherever the looks at the clock fall."""
+    track = Soundtrack(None, Recorder())
+    track.set_codec("opus")
+    track.subscribe("a", False, None, 128_000)
+    batch = SoundBatch(track.live)
+    looks = 0
+    for position, packet in opus(tone(440, 3.0)):
+        now = position / RATE
+        if position // 960 not in range(first_lost, first_lost + 4):
+            batch.add(SoundPacket(position, now, packet.payload), position)
+        if position // 960 % 2 == 0:
+            batch.picture()
+        if now >= (looks + 1) * 0.1:
+            looks += 1
+            silence_to = position - 7200
+            batch.clock(now, track.end, silence_to)
+            track.advance(silence_to)
+    batch.flush()
+    assert track.statistics.concealed == 4 * 960
+    assert track.statistics.late == 0
 
 
 @given(st.sampled_from([960, FIRST]), st.lists(st.sampled_from([120, 480, 960, 2880, "picture"]), max_size=60))
