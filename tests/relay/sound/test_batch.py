@@ -111,7 +111,7 @@ def test_the_clock_frees_what_waits_for_long_or_whenever_silence_is_due() -> Non
 
 @pytest.mark.parametrize("first_lost", range(100, 110))
 def test_what_is_lost_is_concealed_and_not_silent(first_lost: int) -> None:
-    """80 ms of it, wherever the looks at the clock fall."""
+    """100 ms of it, wherever the looks at the clock fall."""
     track = Soundtrack(None, Recorder())
     track.set_codec("opus")
     track.subscribe("a", False, None, 128_000)
@@ -119,9 +119,9 @@ def test_what_is_lost_is_concealed_and_not_silent(first_lost: int) -> None:
     looks = 0
     for position, packet in opus(tone(440, 3.0)):
         now = position / RATE
-        if position // 960 not in range(first_lost, first_lost + 4):
+        if position // 960 not in range(first_lost, first_lost + 5):
             batch.add(SoundPacket(position, now, packet.payload), position)
-        if position // 960 % 2 == 0:
+        if position // 960 % 3 == 0:
             batch.picture()
         if now >= (looks + 1) * 0.1:
             looks += 1
@@ -129,7 +129,7 @@ def test_what_is_lost_is_concealed_and_not_silent(first_lost: int) -> None:
             batch.clock(now, track.end, silence_to)
             track.advance(silence_to)
     batch.flush()
-    assert track.statistics.concealed == 4 * 960
+    assert track.statistics.concealed == 5 * 960
     assert track.statistics.late == 0
 
 
