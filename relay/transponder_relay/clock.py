@@ -11,6 +11,11 @@ TICK = 0.1
 """Seconds between two looks at whether sound, or a still picture, is due."""
 
 
+HELD_UP = 0.03
+"""Seconds by which a look may be late. Later, this process was held up: sound that came meanwhile may lie in the socket
+yet, and silence must not take its place."""
+
+
 class StreamClock:
     """Calls `on_tick` with `time.monotonic()`. A fault in it is logged, and stops nothing."""
 
@@ -35,7 +40,10 @@ class StreamClock:
     async def _run(self) -> None:
         failing = False
         while True:
+            due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
+            if time.monotonic() - due > HELD_UP:
+                await asyncio.sleep(HELD_UP)  # what came is read first
             try:
                 self._on_tick(time.monotonic())
             except Exception:  # a fault with one sound must not stop the clock of all
