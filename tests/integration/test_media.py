@@ -75,7 +75,7 @@ async def test_mute_is_silence_and_an_inserted_sound_is_the_file(
         await server.receives("rtmp_demo", 100_000)
         muted_from, muted_to = await stay(server, 1.5)
         await rest.tell("unmute", id_)
-        live_from, live_to = await stay(server, 1.2)
+        live_from, live_to = await stay(server, 2.2)
         await rest.tell("sound_on", id_, soundFile="tone.wav", loop=True)
         assert (await rest.find_all())[0]["soundEnabled"] is True, "sound_on returns when the file plays"
         loop_from, loop_to = await stay(server, 2.5)
@@ -84,13 +84,13 @@ async def test_mute_is_silence_and_an_inserted_sound_is_the_file(
         await rest.tell("unmute", id_)
         await rest.tell("sound_off", id_)
         assert (await rest.find_all())[0]["soundEnabled"] is False
-        again_from, again_to = await stay(server, 1.2)
+        again_from, again_to = await stay(server, 2.2)
         await rest.tell("sound_on", id_, soundFile="tone.wav", loop=False)
         once = recorded(server)
         assert (await rest.find_all())[0]["soundEnabled"] is True, "sound_on returns when the file plays"
         await rest.until(id_, lambda t: not t["soundEnabled"], "at the end of the file", 5)
         assert 1.0 <= recorded(server) - once <= 2.0, "the file has 1.5 s"
-        after_from, after_to = await stay(server, 1.2)
+        after_from, after_to = await stay(server, 2.2)
     await rest.tell("terminate", id_)
     flv = Flv.read(await server.finished("rtmp_demo"))
     flv.check_gapless_sound()
