@@ -11,6 +11,7 @@ from support.operator_process import operator_process
 from support.relay_farm import RelayFarm
 from support.unavailable import skipped_without
 
+from transponder_crd.kubernetes.errors import Busy
 from transponder_crd.names import FINALIZER
 from transponder_crd.resource import RtmpTransponder
 from transponder_crd.schema import custom_resource_definition
@@ -60,7 +61,7 @@ async def weaken(space: Namespace) -> None:
     async def is_taken() -> bool:
         try:
             await add_unreadable(space, "tried")
-        except Invalid:  # until the new schema is at work
+        except (Invalid, Busy):  # the old schema is at work, or none while the server changes over
             return False
         return True
 
