@@ -6,7 +6,8 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from transponder_crd.control import OutputReason
@@ -93,15 +94,16 @@ class Connection(asyncio.Protocol):
         elif not self.lost.done():
             self.transport.writelines(buffers)
 
-    def gather(self) -> None:
-        """Keep what is written until `release`."""
-        self._gathered = []
-
-    def release(self) -> None:
-        """Send what was gathered, in one system call if the socket takes it."""
-        gathered, self._gathered = self._gathered, None
-        if gathered:
-            self.write(gathered)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is sent at the end, in one system call if the socket takes it."""
+        gathered = self._gathered = []
+        try:
+            yield
+        finally:
+            self._gathered = None
+            if gathered:
+                self.write(gathered)
 
     def buffered(self) -> int:
         """Bytes that the transport holds."""

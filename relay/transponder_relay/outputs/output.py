@@ -7,8 +7,7 @@ is there, so that it is mostly ready before the first picture; what comes meanwh
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -99,18 +98,9 @@ class Output:
         else:
             self._pending.audio(tag)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """What is sent inside goes out together."""
-        sender = self._sender
-        if sender is None:
-            yield
-            return
-        sender.gather()
-        try:
-            yield
-        finally:
-            sender.release()
+        return self._sender.together() if self._sender is not None else nullcontext()
 
     def still(self, tag: VideoTag) -> None:
         """The last picture again. Taken by a session that was live when the publisher went, until another's picture."""

@@ -1,6 +1,7 @@
 """Tags onto one live connection, never more than it takes."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from transponder_relay.media import AudioTag, VideoTag
 from transponder_relay.outputs.backlog import Backlog, Tag
@@ -81,12 +82,9 @@ class Sender:
         else:
             self._write(tag)
 
-    def gather(self) -> None:
-        """Tags sent from here to `release` reach the connection together."""
-        self._connection.gather()
-
-    def release(self) -> None:
-        self._connection.release()
+    def together(self) -> AbstractContextManager[None]:
+        """Tags sent inside go out together."""
+        return self._connection.together()
 
     def _hold(self, tag: Tag) -> None:
         if self._skipping and isinstance(tag, VideoTag):
