@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 from cluster import tools
-from cluster.folders import Unavailable
+from support.unavailable import skipped_without
 
 
 def _program(which: str) -> Path:
-    try:
+    with skipped_without():
         return {"helm4": tools.helm, "helm3": tools.helm3}[which]()
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

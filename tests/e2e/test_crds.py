@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from cluster import tools
 from cluster.control_plane import control_plane
-from cluster.folders import REPOSITORY, Unavailable
+from cluster.folders import REPOSITORY
 from support.kubectl import Kubectl, KubectlError
+from support.unavailable import skipped_without
 
 CRDS = ["rtmptransponders.transponder.dev", "streams.transponder.dev"]
 SPEC = {"streamName": "camera", "rtmpUrl": "rtmp://server.example/live"}
@@ -18,14 +19,11 @@ SECRET_URL = {"rtmpUrlFrom": {"secretKeyRef": {"name": "server"}}}
 @pytest.fixture(scope="module")
 def kubectl() -> Iterator[Kubectl]:
     """On an API server of this file's own, which has the two kinds."""
-    try:
-        with control_plane() as plane:
-            kubectl = Kubectl(tools.kubectl(), plane.kubeconfig)
-            kubectl("apply", "--server-side", "--validate=strict", "-f", str(REPOSITORY / "crds"))
-            kubectl("wait", "crd", *CRDS, "--for=condition=Established", "--timeout=30s")
-            yield kubectl
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with skipped_without(), control_plane() as plane:
+        kubectl = Kubectl(tools.kubectl(), plane.kubeconfig)
+        kubectl("apply", "--server-side", "--validate=strict", "-f", str(REPOSITORY / "crds"))
+        kubectl("wait", "crd", *CRDS, "--for=condition=Established", "--timeout=30s")
+        yield kubectl
 
 
 def transponder(name: str, **spec: Any) -> dict[str, Any]:
